@@ -1,0 +1,30 @@
+"""The component of the step `export`."""
+
+from kfp import dsl
+from kfp.dsl import Input, Markdown, Metrics, Model, Output
+
+from components import CUDA_IMAGE
+
+
+@dsl.component(base_image=CUDA_IMAGE, install_kfp_package=False)
+def export(
+    tokenizer: Input[Model],
+    painter: Input[Model],
+    out: Output[Model],
+    metrics: Output[Metrics],
+    note: Output[Markdown],
+    profile: str = "default",
+    overrides: str = "{}",
+) -> None:
+    """Write the generator as one ONNX graph, in a package."""
+    from danqing.platform.component import run_component
+
+    run_component(
+        "export",
+        inputs={"tokenizer": tokenizer, "painter": painter},
+        out=out,
+        profile=profile,
+        overrides=overrides,
+        metrics=metrics,
+        note=note,
+    )

@@ -1,0 +1,227 @@
+"""The command line: one sub-command a step, plus run, paint, serve, promote, rollback, compile and box.
+
+This file only reads the command line and calls; nothing heavy is imported before it is known what is wanted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from danqing import __version__, steps
+from danqing.errors import DanqingError
+
+app = typer.Typer(
+    help="danqing (丹青): a sentence becomes a traditional Chinese painting.", no_args_is_help=True,
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+)  # fmt: skip
+
+Set = Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. painter.steps=200.")]
+Profile = Annotated[Optional[str], typer.Option(help="Preset: default, debug, gpu or paper.")]
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """A DanqingError is one line and its exit code; everything else is a defect and keeps its traceback."""
+    try:
+        yield
+    except DanqingError as error:
+        typer.secho(f"danqing: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
+        raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:
+        raise typer.Exit(0) from None
+    except KeyboardInterrupt:
+        typer.echo("danqing: interrupted; run the same command again to go on", err=True)
+        raise typer.Exit(130) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command(rich_help_panel="Use it")
+def paint(
+    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to paint, in English or Chinese.")],
+    out: Annotated[Optional[Path], typer.Option("-o", "--out", help="A .png file, or a folder.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="The same seed paints the same picture; by chance if not given.")] = None,
+    count: Annotated[int, typer.Option("-n", "--count", help="Pictures of each prompt.")] = 1,
+    guidance: Annotated[Optional[float], typer.Option(help="How strictly to follow the prompt (1 to 10).")] = None,
+    scale: Annotated[Optional[int], typer.Option(help="Enlargement when saved; at least 512 pixels if not given.")] = None,
+    url: Annotated[Optional[str], typer.Option(help="Paint on a server, e.g. grpc://localhost:8001.")] = None,
+    model: Annotated[Optional[Path], typer.Option(help="A package folder; the champion if not given.")] = None,
+) -> None:
+    """Paint a sentence. Uses the champion of the last run, or the model in the box before any run."""
+    from danqing.commands.paint import paint_command
+
+    with _plain_errors():
+        paint_command(prompts, url=url, model=model, out=out, seed=seed, count=count, guidance=guidance, scale=scale,
+                      say=typer.echo)  # fmt: skip
+
+
+@app.command(rich_help_panel="Use it")
+def serve(
+    model: Annotated[Optional[Path], typer.Option(help="A package folder; the champion if not given.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    http: int = 8000,
+    grpc: int = 8001,
+    metrics: int = 8002,
+    log: Annotated[Optional[Path], typer.Option(help="File for the server's own lines.")] = None,
+) -> None:
+    """Serve the champion with a real Triton Inference Server, over gRPC and HTTP."""
+    from danqing.commands.serve import serve_command
+
+    with _plain_errors():
+        serve_command(model, host=host, http=http, grpc=grpc, metrics=metrics, log=log)
+
+
+@app.command(rich_help_panel="Train it")
+def run(
+    profile: Annotated[str, typer.Option(help="Preset: default, debug, gpu or paper.")] = "default",
+    source: Annotated[str, typer.Option(help="brush, museum or folder:PATH; the preset's if not given.")] = "",
+    init: Annotated[str, typer.Option(help="pretrained (the model in the box) or scratch; the preset's if not given.")] = "",
+    seed: Annotated[int, typer.Option(help="One seed for all steps; -1 keeps the preset's.")] = -1,
+    assignments: Set = None,
+    workspace: Annotated[Optional[Path], typer.Option(help="Where runs, models and tracking live [default: .danqing].")] = None,
+) -> None:
+    """Run the whole line here: pictures in, a registered model out. The same pipeline runs on a cluster."""
+    with _plain_errors():
+        from danqing import config
+        from pipelines.local import run_local
+
+        run_local(profile, config.parse_assignments(assignments or []), workspace=workspace, source=source, seed=seed,
+                  init=init)  # fmt: skip
+
+
+@app.command(rich_help_panel="Train it")
+def compile(  # noqa: A001 - the name users expect
+    out: Annotated[Path, typer.Option("-o", "--out")] = Path("danqing.yaml"),
+) -> None:
+    """Compile the pipeline for Kubeflow: upload the file in its UI."""
+    with _plain_errors():
+        from danqing import files
+        from pipelines.compile import text_of
+        from pipelines.painting import danqing
+
+        files.write_text(out, text_of(danqing))
+        typer.echo(f"{out}: upload it in Kubeflow's UI (Pipelines, Upload pipeline)")
+
+
+@app.command(rich_help_panel="Own the model")
+def promote(
+    version: Annotated[str, typer.Argument(help="A version number or an alias, e.g. challenger.")] = "challenger",
+    workspace: Optional[Path] = None,
+) -> None:
+    """Make a model version the champion; the old one becomes `previous`."""
+    with _plain_errors():
+        from danqing.platform import registry, tracking
+
+        uri = tracking.default_uri(workspace)
+        now = registry.promote(int(version) if version.isdigit() else version, tracking_uri=uri)
+        typer.echo(f"version {now.number} is champion")
+
+
+@app.command(rich_help_panel="Own the model")
+def rollback(workspace: Optional[Path] = None) -> None:
+    """Make the version before the champion the champion again."""
+    with _plain_errors():
+        from danqing.platform import registry, tracking
+
+        now = registry.rollback(tracking_uri=tracking.default_uri(workspace))
+        typer.echo(f"version {now.number} is champion again")
+
+
+@app.command(rich_help_panel="Own the model")
+def box(
+    tokenizer: Annotated[Path, typer.Option()],
+    painter: Annotated[Path, typer.Option()],
+    card: Annotated[Path, typer.Option(help="The model card, Markdown.")],
+    out: Annotated[Path, typer.Option()] = Path("pretrained"),
+    assignments: Set = None,
+) -> None:
+    """Write a model in the box (half-precision weights, graph, card) from a trained tokenizer and painter."""
+    with _plain_errors():
+        from danqing import config, files
+        from danqing.export.package import write_box
+
+        settings = config.resolve("default", config.parse_assignments(assignments or [])).export
+        with files.storage(card):
+            text = card.read_text(encoding="utf-8")
+        typer.echo(write_box(tokenizer, painter, text, out=out, config=settings))
+
+
+def _step_command(step: steps.Step) -> Any:
+    """A sub-command for one step: an option for each input folder, --out, and the configuration's options."""
+
+    def command(
+        out: Path, params: Path | None, profile: str | None, assignments: list[str] | None, **given: Any
+    ) -> None:
+        with _plain_errors():
+            from danqing import config, files
+            from danqing.monitor import Terminal
+
+            if params is not None and profile is not None:
+                raise DanqingError("give --params or --profile, not both")
+            line = config.load(params) if params is not None else config.preset(profile or "default")
+            line = config.override(line, config.parse_assignments(assignments or []))
+            extra = {}
+            if step.name in ("gate", "register"):
+                from danqing.platform import tracking, versioning
+
+                extra["tracking_uri"] = os.environ.get("MLFLOW_TRACKING_URI") or tracking.default_uri()
+                if step.name == "register":
+                    extra["lineage"] = versioning.lineage(line)
+                else:
+                    extra["model_name"] = line.register.name
+            monitor = Terminal(step.name)
+            with files.storage(out):
+                out.mkdir(parents=True, exist_ok=True)
+            try:
+                outcome = steps.run(step.name, getattr(line, step.section), given, out, monitor=monitor, extra=extra)
+            finally:
+                monitor.close()
+            for name, value in outcome.metrics.items():
+                typer.echo(f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
+            if outcome.reused:
+                typer.echo("unchanged: the remembered result was used")
+
+    def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+    parameters = [
+        parameter(name, Annotated[Path, typer.Option(help=f"Output folder of {source}.")])
+        for name, source in step.inputs.items()
+    ]
+    parameters += [
+        parameter("out", Annotated[Path, typer.Option(help="Folder to write.")]),
+        parameter("params", Annotated[Optional[Path], typer.Option(help="A params.yaml.")], None),
+        parameter("profile", Profile, None),
+        parameter("assignments", Set, None),
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = f"Step {step.name} of the line" + (f" (reads {', '.join(step.inputs)})." if step.inputs else ".")
+    return command
+
+
+for _step in steps.STEPS.values():
+    app.command(_step.name.replace("_", "-"), rich_help_panel="Steps of the line")(_step_command(_step))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,531 @@
+"""Every knob of the line, in one place: frozen, typed, checked once.
+
+`Line` holds one section a step. Presets are functions (`debug`, `default`, `gpu`, `paper`); a YAML file or dotted
+overrides (`painter.steps=200`) change single values of a preset. A step gets only its own section.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from danqing.errors import ConfigError
+
+T = typing.TypeVar("T")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+LICENCES = ("CC0-1.0", "PDM-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "Apache-2.0")
+"""Under which a picture may be learnt from and its copies shown."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ingest:
+    """Where pictures come from."""
+
+    source: str = "brush"
+    """`brush` (painted by this program), `museum` (Met and Art Institute of Chicago), or `folder:PATH`."""
+    count: int = 2400
+    """Pictures to paint (`brush`) or to fetch at most (`museum`)."""
+    size: int = 96
+    """Side of a brush picture, pixels; the short side at which larger pictures from elsewhere are stored is `store`."""
+    store: int = 512
+    """Pictures with a longer short side are scaled down to this many pixels before they are stored."""
+    max_pixels: int = 50_000_000
+    """A picture of more pixels is set aside unread: a bomb, or a scan that wants tiling."""
+    max_bytes: int = 50_000_000
+    licences: tuple[str, ...] = LICENCES
+    """A picture under any other licence is set aside."""
+    museums: tuple[str, ...] = ("met", "artic")
+    query: str = "Chinese painting"
+    met_url: str = "https://collectionapi.metmuseum.org"
+    artic_url: str = "https://api.artic.edu"
+    rate: float = 2.0
+    """Requests a second to a museum, at most."""
+    timeout: float = 30.0
+    """Seconds a museum may be silent before it is asked again."""
+    tries: int = 5
+    """How often one thing is asked for before it is left for another day."""
+    backoff: float = 1.0
+    """Seconds before the second try; doubles each time."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.rate > 0 and self.timeout > 0, "ingest.rate and ingest.timeout must be positive")
+        _require(self.tries >= 1 and self.backoff >= 0, "ingest.tries must be at least 1, ingest.backoff not negative")
+        known = self.source in ("brush", "museum") or self.source.startswith("folder:")
+        _require(known, f"ingest.source is {self.source!r}: use brush, museum or folder:PATH")
+        _require(self.count >= 1, f"ingest.count is {self.count}: at least one picture is needed")
+        _require(32 <= self.size <= 2048, f"ingest.size is {self.size}: between 32 and 2048 pixels")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Screen:
+    """Eq. 1: a ResNet-50 that knows the themes and what is not a painting."""
+
+    size: int = 48
+    steps: int = 60
+    batch: int = 32
+    lr: float = 1e-3
+    threshold: float = 0.9
+    """A picture whose probability of being no painting is higher is set aside."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1 and self.batch >= 2, "screen.steps must be at least 1 and screen.batch at least 2")
+        _require(0 < self.threshold <= 1, f"screen.threshold is {self.threshold}: a probability in (0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Annotate:
+    """Crops (Eq. 2-5), captions and the split."""
+
+    size: int = 64
+    """Side of a training picture, pixels."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.size in (32, 64, 128, 256, 512), f"annotate.size is {self.size}: use 32, 64, 128, 256 or 512")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Validate:
+    """What the corpus must satisfy before anything is trained on it."""
+
+    min_pictures: int = 64
+    split_tolerance: float = 0.05
+    """How far the share of train/val/test may be from 8:1:1 over the whole corpus (a theme gets sampling error on top)."""
+    near_duplicate_bits: int = 4
+    """Two pictures whose perceptual hashes differ in at most so many of 64 bits may not stand in two splits."""
+    min_kappa: float = 0.75
+    """Fleiss' kappa asked for where human labels exist (the paper's bar)."""
+    licences: tuple[str, ...] = LICENCES
+    """What is allowed in the corpus, asked again after all steps that touched it."""
+    max_words: int = 40
+    """Longest English caption."""
+    named: float = 0.7
+    """Share of the captions that must name their category; the rest may be as short as what people type."""
+    max_theme_share: float = 0.97
+    """Largest share of the pictures that one theme may have; 1 accepts a corpus of a single theme."""
+
+    def __post_init__(self) -> None:
+        for name in ("split_tolerance", "min_kappa", "named", "max_theme_share"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"validate.{name} is {value}: a share between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizerModel:
+    """Shape of the improved VQGAN."""
+
+    size: int = 64
+    """Side of the pictures, pixels."""
+    stride: int = 8
+    """Pixels a side that one detail code stands for; a global code stands for twice that."""
+    width: int = 64
+    growth: int = 32
+    """Channels that each layer of a residual dense block adds."""
+    layers: int = 3
+    """Convolutions in a residual dense block."""
+    code_dim: int = 24
+    global_codes: int = 1024
+    detail_codes: int = 1024
+    text_dim: int = 384
+    dual: bool = True
+    """False: one codebook only (an ablation)."""
+    rdb: bool = True
+    """False: plain residual blocks (an ablation)."""
+    text: bool = True
+    """False: the generator's style normalisation does not see the text (an ablation)."""
+
+    def __post_init__(self) -> None:
+        _require(self.stride in (4, 8, 16, 32), f"tokenizer.model.stride is {self.stride}: use 4, 8, 16 or 32")
+        _require(
+            self.size % (2 * self.stride) == 0,
+            f"tokenizer.model.size is {self.size}: a multiple of {2 * self.stride} (twice the stride) is needed",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizerTraining:
+    """Stage 1."""
+
+    model: TokenizerModel = field(default_factory=TokenizerModel)
+    init: Literal["pretrained", "scratch"] = "pretrained"
+    steps: int = 200
+    batch: int = 32
+    lr: float = 4e-4
+    warmup: int = 50
+    continuous: int = 0
+    """First steps without quantisation, from whose features k-means then starts the codebooks (scratch only)."""
+    recon: float = 1.0
+    """beta of Eq. 14."""
+    vq: float = 0.25
+    """tau of Eq. 14."""
+    gan: float = 0.05
+    gan_start: int = 0
+    gan_ramp: int = 50
+    lecam: float = 1e-3
+    lines: float = 1.0
+    """Weight of the multi-scale gradient loss, which keeps lines."""
+    perceptual: float = 0.3
+    perceptual_batch: int = 8
+    """Pictures of a batch on which the perceptual loss is computed: its network costs more than the tokenizer."""
+    extractor: Literal["efficientnet", "screener", "none"] = "efficientnet"
+    ink: float = 3.0
+    """How much more a fully inked pixel counts than blank ground."""
+    chroma: float = 3.0
+    """How much more an error of colour counts than one of lightness."""
+    text_drop: float = 0.2
+    ema: float = 0.995
+    code_decay: float = 0.99
+    """Forgetting of the codebooks' running means."""
+    flip: bool = False
+    checkpoint: int = 50
+    log: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1, f"tokenizer.steps is {self.steps}: at least 1")
+        _require(self.batch >= 2, f"tokenizer.batch is {self.batch}: at least 2")
+        _require(0 < self.ema < 1, f"tokenizer.ema is {self.ema}: between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipTraining:
+    """Eq. 12: one open_clip model for guidance and a different one that only judges."""
+
+    guide: str = "guide-64"
+    """Name of a JSON model config in danqing/models/clip_configs."""
+    judge: str = "judge-64"
+    steps: int = 120
+    batch: int = 64
+    lr: float = 1e-3
+    warmup: int = 20
+    checkpoint: int = 50
+    log: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PainterModel:
+    """Shape of the stacked decoder."""
+
+    width: int = 192
+    depth: int = 6
+    heads: int = 4
+    mlp: int = 3
+    """Hidden width of the feed-forward part, in multiples of `width`."""
+    text_dim: int = 384
+    text_length: int = 32
+    """Word pieces that the painter reads, the two special ones included."""
+    align: bool = True
+    """False: image positions attend to the raw text, without Eq. 11 (an ablation)."""
+
+    def __post_init__(self) -> None:
+        _require(self.width % self.heads == 0, "painter.model.width must be a multiple of painter.model.heads")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PainterTraining:
+    """Stage 2."""
+
+    model: PainterModel = field(default_factory=PainterModel)
+    init: Literal["pretrained", "scratch"] = "pretrained"
+    steps: int = 150
+    batch: int = 48
+    lr: float = 3e-4
+    warmup: int = 30
+    smoothing: float = 0.1
+    text_drop: float = 0.1
+    clip: float = 0.1
+    """lambda of Eq. 13 and 14; 0 trains without CLIP guidance (an ablation)."""
+    clip_every: int = 4
+    """CLIP guidance costs a decode: it is computed every so many steps..."""
+    clip_batch: int = 8
+    """... on so many pictures of the batch."""
+    clip_start: int = 0
+    recon: float = 0.1
+    """Weight of the soft-decoded picture's distance to the original, on the same pictures."""
+    ema: float = 0.995
+    checkpoint: int = 50
+    log: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1, f"painter.steps is {self.steps}: at least 1")
+        _require(self.batch >= self.clip_batch, "painter.batch must be at least painter.clip_batch")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decoding:
+    """How a sentence becomes codes: 8 parallel steps with classifier-free guidance."""
+
+    global_steps: int = 3
+    detail_steps: int = 5
+    guidance: float = 3.0
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluate:
+    """What is measured on the held-out split."""
+
+    decoding: Decoding = field(default_factory=Decoding)
+    pictures: int = 256
+    """Held-out prompts that are painted, at most."""
+    batch: int = 32
+    permutations: int = 2000
+    """Shuffles for the matched-versus-shuffled test."""
+    grid: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """When a challenger becomes champion."""
+
+    max_p: float = 0.01
+    """p-value of the matched-versus-shuffled test."""
+    min_psnr: float = 15.0
+    kernel_slack: float = 0.10
+    """How much worse (relative) the kernel distance may be than the champion's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Export:
+    decoding: Decoding = field(default_factory=Decoding)
+    batches: tuple[int, ...] = (1, 2, 4, 8)
+    """Batch sizes at which ONNX is compared with PyTorch."""
+    min_agreement: float = 0.99
+    """Share of picture bytes that must be equal within one grey level."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Register:
+    name: str = "danqing"
+    """Name of the registered model."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """The whole production line, one section a step."""
+
+    ingest: Ingest = field(default_factory=Ingest)
+    screen: Screen = field(default_factory=Screen)
+    annotate: Annotate = field(default_factory=Annotate)
+    validate: Validate = field(default_factory=Validate)
+    tokenizer: TokenizerTraining = field(default_factory=TokenizerTraining)
+    clip: ClipTraining = field(default_factory=ClipTraining)
+    painter: PainterTraining = field(default_factory=PainterTraining)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    gate: Gate = field(default_factory=Gate)
+    export: Export = field(default_factory=Export)
+    register: Register = field(default_factory=Register)
+
+    def __post_init__(self) -> None:
+        _require(
+            self.annotate.size == self.tokenizer.model.size,
+            f"annotate.size is {self.annotate.size} but tokenizer.model.size is {self.tokenizer.model.size}: "
+            "pictures and tokenizer must have one size",
+        )
+
+
+def default() -> Line:
+    """Minutes on two CPU cores: fine-tunes the model in the box at 64 pixels."""
+    return Line()
+
+
+def debug() -> Line:
+    """The same graph in under a minute, for tests: what it paints is not worth looking at."""
+    return override(
+        Line(),
+        {
+            "ingest.count": 160, "ingest.size": 64, "screen.steps": 2, "screen.batch": 16, "screen.size": 32,
+            "tokenizer.steps": 4, "tokenizer.batch": 16, "tokenizer.checkpoint": 2, "tokenizer.log": 1,
+            "tokenizer.warmup": 1, "tokenizer.gan_ramp": 1,
+            "clip.steps": 4, "clip.batch": 16, "clip.checkpoint": 2, "clip.log": 1, "clip.warmup": 1,
+            "painter.steps": 4, "painter.batch": 16, "painter.checkpoint": 2, "painter.log": 1, "painter.warmup": 1,
+            "painter.clip_every": 2, "painter.clip_batch": 4,
+            "evaluate.pictures": 16, "evaluate.batch": 16, "evaluate.permutations": 200,
+        },
+    )  # fmt: skip
+
+
+def gpu() -> Line:
+    """128 pixels from scratch on one GPU: hours."""
+    return override(
+        Line(),
+        {
+            "ingest.count": 60_000, "ingest.size": 160, "screen.size": 96, "screen.steps": 4000, "screen.batch": 64,
+            "annotate.size": 128, "tokenizer.model.size": 128, "tokenizer.init": "scratch",
+            "tokenizer.model.width": 192, "tokenizer.steps": 60_000, "tokenizer.batch": 64, "tokenizer.warmup": 1000,
+            "tokenizer.continuous": 1000, "tokenizer.gan_start": 10_000, "tokenizer.gan_ramp": 5000,
+            "tokenizer.ema": 0.9995, "tokenizer.checkpoint": 1000, "tokenizer.log": 100,
+            "clip.guide": "guide-128", "clip.judge": "judge-128", "clip.steps": 20_000, "clip.batch": 256,
+            "clip.warmup": 1000, "clip.checkpoint": 1000,
+            "painter.init": "scratch", "painter.model.width": 512, "painter.model.depth": 12,
+            "painter.model.heads": 8, "painter.steps": 120_000, "painter.batch": 128, "painter.warmup": 2000,
+            "painter.ema": 0.9995, "painter.checkpoint": 1000, "painter.log": 100, "painter.clip_start": 60_000,
+            "evaluate.pictures": 2000,
+        },
+    )  # fmt: skip
+
+
+def paper() -> Line:
+    """256 pixels, 100 epochs' worth of steps at the paper's data size (15,000 works), its budget and model size."""
+    return override(
+        gpu(),
+        {
+            "annotate.size": 256, "tokenizer.model.size": 256, "tokenizer.model.stride": 16, "ingest.size": 320, "ingest.store": 1024,
+            "tokenizer.model.width": 256, "tokenizer.steps": 47_000, "tokenizer.batch": 32,
+            "clip.guide": "guide-256", "clip.judge": "judge-256",
+            "painter.model.width": 768, "painter.model.depth": 12, "painter.model.heads": 12,
+            "painter.steps": 47_000, "painter.batch": 32, "painter.clip_batch": 8,
+        },
+    )  # fmt: skip
+
+
+PRESETS: dict[str, Callable[[], Line]] = {"default": default, "debug": debug, "gpu": gpu, "paper": paper}
+
+
+def _closest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+def preset(name: str) -> Line:
+    if name not in PRESETS:
+        raise ConfigError(f"there is no preset {name!r}: {_closest(name, list(PRESETS))}")
+    return PRESETS[name]()
+
+
+def _coerce(value: Any, kind: Any, where: str) -> Any:
+    """`value` as the annotated type `kind`, or a ConfigError that names `where`."""
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        choices = [str(c) for c in typing.get_args(kind)]
+        if value not in typing.get_args(kind):
+            raise ConfigError(f"{where} is {value!r}: use one of {', '.join(choices)}")
+        return value
+    if origin is tuple:
+        inner = typing.get_args(kind)[0]
+        items = [part for part in value.split(",") if part] if isinstance(value, str) else value
+        if not isinstance(items, (list, tuple)):
+            raise ConfigError(f"{where} is {value!r}: a list is needed")
+        return tuple(_coerce(item, inner, where) for item in items)
+    if origin is types.UnionType or origin is typing.Union:
+        if value is None:
+            return None
+        return _coerce(value, next(a for a in typing.get_args(kind) if a is not type(None)), where)
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} is {value!r}: a section with keys is needed")
+        return build(typing.cast(type, kind), value, where)
+    try:
+        if kind is bool:
+            table = {"true": True, "false": False, "1": True, "0": False}
+            return value if isinstance(value, bool) else table[str(value).lower()]
+        if kind is int:
+            number = float(value)
+            if isinstance(value, bool) or number != int(number):
+                raise ValueError
+            return int(number)
+        if kind is float:
+            if isinstance(value, bool):
+                raise ValueError
+            return float(value)
+        return str(value)
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(f"{where} is {value!r}: {kind.__name__} is needed") from None
+
+
+def build(kind: type[T], values: Mapping[str, Any], where: str = "", base: T | None = None) -> T:
+    """An instance of the config class `kind` from plain values; what is not given comes from `base` or the defaults."""
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        path = f"{where}.{name}" if where else name
+        if name not in names:
+            raise ConfigError(f"there is no config key {path!r}: {_closest(name, names)}")
+        old = getattr(base, name) if base is not None else None
+        if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping) and old is not None:
+            given[name] = build(hints[name], value, path, old)
+        else:
+            given[name] = _coerce(value, hints[name], path)
+    return dataclasses.replace(base, **given) if base is not None else kind(**given)  # type: ignore[type-var]
+
+
+def override(line: Line, values: Mapping[str, Any]) -> Line:
+    """`line` with dotted keys changed, e.g. {"painter.steps": 10}. All keys are set before anything is checked."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *parents, leaf = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"config key {key!r} stands both for a value and for a section")
+        node[leaf] = value
+    return build(Line, tree, base=line)
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, str]:
+    """["painter.steps=10"] → {"painter.steps": "10"}."""
+    result = {}
+    for item in assignments:
+        key, sign, value = item.partition("=")
+        if not sign or not key:
+            raise ConfigError(f"{item!r} is not KEY=VALUE, e.g. painter.steps=200")
+        result[key.strip()] = value.strip()
+    return result
+
+
+def resolve(profile: str = "default", overrides: Mapping[str, Any] | str | None = None) -> Line:
+    """The preset `profile` with `overrides`: dotted keys, or the same as a JSON object in a string."""
+    if isinstance(overrides, str):
+        try:
+            overrides = json.loads(overrides) if overrides.strip() else {}
+        except ValueError as error:
+            raise ConfigError(f"overrides are not a JSON object: {error}") from error
+        if not isinstance(overrides, dict):
+            raise ConfigError("overrides must be a JSON object of dotted keys, e.g. {\"painter.steps\": 200}")
+    return override(preset(profile), overrides or {})
+
+
+def load(path: Path) -> Line:
+    """params.yaml: `preset: NAME` and sections with the values that differ from it."""
+    import yaml
+
+    from danqing.files import storage
+
+    with storage(path):
+        text = Path(path).read_text(encoding="utf-8")
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: keys and values are needed at the top level")
+    name = values.pop("preset", "default")
+    try:
+        return build(Line, values, base=preset(name))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """A config as plain JSON-ready values."""
+    return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(config))))

@@ -1,0 +1,1 @@
+"""From pictures and metadata to a corpus: sources, screening, crops, captions, split."""

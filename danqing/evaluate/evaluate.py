@@ -1,0 +1,285 @@
+"""Step `evaluate`: paints the held-out prompts, measures everything, writes the figures, the sheets and the report.
+
+danqing evaluate --corpus annotated/ --tokenizer tokenizer/ --clip clip/ --painter painter/ --out evaluation/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from danqing import files
+from danqing.config import Evaluate
+from danqing.data import corpus as corpora
+from danqing.evaluate import alignment, fidelity, lines, memorisation, probe
+from danqing.evaluate.charts import read_curves
+from danqing.evaluate.features import NAME, PictureFeatures, title
+from danqing.evaluate.findings import Findings, Neighbour
+from danqing.evaluate.grids import sheet
+from danqing.evaluate.report import html, markdown
+from danqing.models.clip import Clip
+from danqing.models.generate import Generator
+from danqing.models.tokenizer import Tokenizer
+from danqing.monitor import Monitor
+from danqing.train.loop import device
+from danqing.train.tokenizer import reconstruct, sentences
+
+_SHOWN_PAIRS, _SHOWN_NEIGHBOURS = 8, 6
+_FEW = "the test split has too few pictures ({count})"
+
+
+def evaluate(
+    corpus: Path, tokenizer: Path, clip: Path, painter: Path, *, out: Path, config: Evaluate, monitor: Monitor,
+    scratch: Path,
+) -> dict[str, float | str | bool]:  # fmt: skip
+    """Measure a tokenizer and a painter on the held-out split; `clip/judge` judges, the guide is never asked.
+
+    Writes metrics.json, samples.png, reconstructions.png, report.html and report.md; returns what metrics.json holds.
+    A figure that cannot be measured is absent from it, with the reason in the report.
+    """
+    train, test = corpora.load(corpus, "train"), corpora.load(corpus, "test")
+    test = _take(test, _choose(test, config))
+    count, size = len(test), test.images.shape[1]
+    work = _Progress(monitor, painting=count, reading=len(train) + 3 * count)
+    found = Findings(extractor=title(size))
+    found.note("pictures", count)
+    found.note("seed", config.seed)
+    found.note("reference", len(train))
+
+    work.say("reconstructing")
+    again = _reconstruct(tokenizer, test)
+    _keeping(found, test.images, again)
+    seeds = [config.seed + i for i in range(count)]
+    painted = _paint(tokenizer, painter, test.captions, seeds, config, work)
+
+    work.say("reading features")
+    features = PictureFeatures()
+    sets = _Features(
+        train=features(train.images, work.read), real=features(test.images, work.read),
+        painted=features(painted, work.read), again=features(again, work.read),
+    )  # fmt: skip
+    work.say("measuring")
+    _likeness(found, sets, config.seed)
+    _following(found, Clip.load(clip / "judge").to(device()), painted, test, config)
+    _probing(found, sets, list(train.frame["main"]), list(test.frame["main"]))
+    _copying(found, sets, painted, train, test)
+
+    shown = slice(0, config.grid)
+    found.samples, found.prompts, found.seeds = painted[shown], test.captions[shown], seeds[shown]
+    found.originals, found.reconstructions = test.images[:_SHOWN_PAIRS], again[:_SHOWN_PAIRS]
+    found.about = _about(found, config, clip, size)
+    trainings = {"tokenizer": tokenizer, "clip": clip, "painter": painter}
+    found.curves = {name: read_curves(folder / "curves.csv") for name, folder in trainings.items()}
+    _write(out, found, config)
+    monitor.metrics(found.metrics)
+    work.end()
+    return dict(found.metrics)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Features:
+    train: np.ndarray
+    real: np.ndarray
+    painted: np.ndarray
+    again: np.ndarray
+
+
+class _Progress:
+    """One bar over work of two kinds: a painted picture costs about as much as ten that are only read."""
+
+    def __init__(self, monitor: Monitor, *, painting: int, reading: int) -> None:
+        self._monitor, self._total, self._done, self._note = monitor, 10 * painting + reading + 1, 0, ""
+
+    def _add(self, units: int) -> None:
+        self._done += units
+        self._monitor.progress(self._done, self._total, self._note)
+
+    def say(self, note: str) -> None:
+        self._note = note
+        self._add(0)
+
+    def painted(self, count: int) -> None:
+        self._add(10 * count)
+
+    def read(self, count: int) -> None:
+        self._add(count)
+
+    def end(self) -> None:
+        self._note = "report written"
+        self._add(self._total - self._done)
+
+
+def _choose(test: corpora.Pictures, config: Evaluate) -> list[int]:
+    """Which held-out pictures lend their prompts, in what order: dealt at random, then the main elements by turns.
+
+    So the first sixteen, which are shown, show many things, and nothing is chosen by how it came out.
+    """
+    order = np.random.default_rng(config.seed).permutation(len(test))[: config.pictures]
+    turns: dict[str, int] = {}
+    ranked = []
+    for place, index in enumerate(order):
+        main = str(test.frame["main"].iloc[index]) or str(test.frame["theme"].iloc[index])
+        turns[main] = turns.get(main, 0) + 1
+        ranked.append((turns[main], place, int(index)))
+    return [index for _, _, index in sorted(ranked)]
+
+
+def _take(pictures: corpora.Pictures, chosen: Sequence[int]) -> corpora.Pictures:
+    return corpora.Pictures(
+        images=pictures.images[list(chosen)],
+        captions=[pictures.captions[i] for i in chosen],
+        frame=pictures.frame.iloc[list(chosen)].reset_index(drop=True),
+    )
+
+
+@torch.inference_mode()
+def _reconstruct(tokenizer: Path, test: corpora.Pictures) -> np.ndarray:
+    model = Tokenizer.load(tokenizer).to(device())
+    again, _ = reconstruct(model, torch.from_numpy(test.images), sentences(test.captions))
+    return again.numpy()
+
+
+@torch.inference_mode()
+def _paint(
+    tokenizer: Path, painter: Path, prompts: list[str], seeds: list[int], config: Evaluate, work: _Progress
+) -> np.ndarray:
+    """uint8 (N, S, S, 3): one picture for each prompt."""
+    work.say("loading the painter")
+    generator = Generator.load(tokenizer, painter, config.decoding).to(device())
+    where, pictures = generator.device, []
+    work.say("painting")
+    for start in range(0, len(prompts), config.batch):
+        part = slice(start, start + config.batch)
+        ids, mask = (torch.from_numpy(a).to(where) for a in generator.text.pieces(prompts[part]))
+        seed = torch.tensor(seeds[part], dtype=torch.int64, device=where)
+        guidance = torch.full((len(ids),), config.decoding.guidance, dtype=torch.float32, device=where)
+        pictures.append(generator(ids, mask, seed, guidance).cpu())
+        work.painted(len(ids))
+    return torch.cat(pictures).numpy()
+
+
+def _keeping(found: Findings, originals: np.ndarray, again: np.ndarray) -> None:
+    found.note("reconstructed", len(originals))
+    found.note("psnr", float(fidelity.psnr(again, originals).mean()))
+    found.note("ssim", float(fidelity.ssim(again, originals).mean()))
+    kept = lines.compare(again, originals)
+    blank = "no held-out picture has a line"
+    found.note("line_energy", kept.energy, blank)
+    found.note("line_correlation", kept.correlation, blank)
+    found.note("spectrum_ratio", kept.spectrum, blank)
+
+
+def _likeness(found: Findings, sets: _Features, seed: int) -> None:
+    why = _FEW.format(count=len(sets.real))
+    if min(len(sets.real), len(sets.train)) < 4:
+        for name in ("kernel_distance", "frechet_distance"):
+            found.note(name, None, why)
+        return
+    ours = fidelity.kernel_distance(sets.painted, sets.train, seed=seed)
+    floor = fidelity.kernel_distance(sets.real, sets.train, seed=seed)
+    again = fidelity.kernel_distance(sets.again, sets.train, seed=seed)
+    for name, value in (
+        ("kernel_distance", ours.mean), ("kernel_distance_sd", ours.sd), ("kernel_floor", floor.mean),
+        ("kernel_floor_sd", floor.sd), ("kernel_subsets", ours.subsets), ("kernel_subset_size", ours.size),
+        ("reconstruction_kernel_distance", again.mean),
+        ("frechet_distance", fidelity.frechet_distance(sets.painted, sets.train)),
+        ("frechet_floor", fidelity.frechet_distance(sets.real, sets.train)),
+    ):  # fmt: skip
+        found.note(name, value)
+
+
+@torch.inference_mode()
+def _following(found: Findings, judge: Clip, painted: np.ndarray, test: corpora.Pictures, config: Evaluate) -> None:
+    if len(painted) < 2:
+        found.note("match_p", None, _FEW.format(count=len(painted)))
+        return
+    text = torch.cat([judge.text(test.captions[i : i + 64]) for i in range(0, len(test), 64)])
+
+    def cosines(images: np.ndarray) -> np.ndarray:
+        parts = torch.from_numpy(images).permute(0, 3, 1, 2).split(64)
+        unit = torch.cat([judge.image(p.to(judge.device).float().div(127.5).sub(1)) for p in parts])
+        result: np.ndarray = (unit @ text.T).cpu().numpy()
+        return result
+
+    ours = cosines(painted)
+    match = alignment.match_test(ours, permutations=config.permutations, seed=config.seed)
+    real = alignment.match_test(cosines(test.images), permutations=config.permutations, seed=config.seed)
+    found.null = match.null
+    for name, value in (
+        ("clip_cosine", match.cosine), ("clip_cosine_shuffled", match.shuffled), ("clip_cosine_real", real.cosine),
+        ("clip_score", alignment.clip_score(np.diagonal(ours))), ("match_margin", match.margin),
+        ("match_margin_real", real.margin), ("match_effect", match.effect), ("match_p", match.p),
+        ("match_p_least", 1 / (1 + match.permutations)), ("permutations", match.permutations),
+    ):  # fmt: skip
+        found.note(name, value)
+
+
+def _probing(found: Findings, sets: _Features, train_mains: list[str], asked: list[str]) -> None:
+    classes = probe.usable(train_mains)
+    if len(classes) < 2 or not any(asked):
+        why = f"the corpus does not say what its pictures' main elements are ({len(classes)} kinds known in training)"
+        found.note("probe_hit_rate", None, why)
+        return
+    judge = probe.fit(sets.train, train_mains)
+    seen = probe.hits(judge.predict(sets.painted), asked)
+    found.note("probe_accuracy", probe.hits(judge.predict(sets.real), asked).rate)
+    found.note("probe_reconstruction", probe.hits(judge.predict(sets.again), asked).rate)
+    found.note("probe_hit_rate", seen.rate)
+    found.note("probe_chance", seen.chance)
+    found.note("probe_pictures", seen.pictures)
+
+
+def _copying(
+    found: Findings, sets: _Features, painted: np.ndarray, train: corpora.Pictures, test: corpora.Pictures
+) -> None:
+    ours = memorisation.nearest(sets.painted, painted, sets.train, train.images)
+    real = memorisation.nearest(sets.real, test.images, sets.train, train.images)
+    near = memorisation.suspects(ours.distance, real.distance)
+    for name, value in (
+        ("nearest_neighbour", ours.distance.mean()), ("nearest_neighbour_real", real.distance.mean()),
+        ("nearest_neighbour_pixels", ours.pixels.mean()), ("nearest_neighbour_pixels_real", real.pixels.mean()),
+        ("suspects", len(near) / len(painted)),
+    ):  # fmt: skip
+        found.note(name, float(value))
+    closest = np.argsort(ours.distance, kind="stable")[:_SHOWN_NEIGHBOURS]
+    found.neighbours = [
+        Neighbour(painted=painted[i], training=train.images[ours.index[i]], prompt=test.captions[i],
+                  distance=float(ours.distance[i])) for i in closest
+    ]  # fmt: skip
+
+
+def _about(found: Findings, config: Evaluate, clip: Path, size: int) -> dict[str, str]:
+    m, d = found.metrics, config.decoding
+    skill, trained = "", clip / "metrics.json"
+    if trained.is_file() and "judge_top1" in (of := files.read_json(trained)):
+        skill = (f"; on real validation pictures it finds the caption among 64 in {100 * of['judge_top1']:.0f} % "
+                 f"of cases ({100 * of['top1_chance']:.0f} % by chance)")  # fmt: skip
+    return {
+        "Pictures": f"{m['pictures']:.0f} held-out prompts of the test split, one picture of {size} × {size} px each",
+        "Seeds": f"evaluation {config.seed}; picture i is painted from seed {config.seed} + i",
+        "Decoding": f"{d.global_steps} global and {d.detail_steps} detail steps, guidance {d.guidance:g}, "
+                    f"temperature {d.temperature:g}",
+        "Features": f"{found.extractor}. This is no FID or KID, which use Inception. The tokenizer's perceptual loss "
+                    f"reads earlier layers of {NAME} unless configured otherwise, which may flatter it",
+        "Floor": f"{m['pictures']:.0f} real held-out pictures against the same {m['reference']:.0f} training pictures",
+        "Judge": f"an open_clip model that is never used for guidance, trained on this corpus's train split{skill}",
+    }  # fmt: skip
+
+
+def _write(out: Path, found: Findings, config: Evaluate) -> None:
+    assert found.samples is not None and found.originals is not None and found.reconstructions is not None
+    d = config.decoding
+    steps, seeds = d.global_steps + d.detail_steps, f"seeds {found.seeds[0]} to {found.seeds[-1]}"
+    foot = f"{seeds}, {steps} steps, guidance {d.guidance:g}"
+    side = 192 if len(found.samples) > 1 else 384
+    samples = sheet([found.samples], found.prompts, columns=4, side=side, foot=foot)
+    pairs = sheet([found.originals, found.reconstructions], [], columns=4, side=side, labels=("original", "again"))
+    files.write_bytes(out / "samples.png", corpora.encode(samples))
+    files.write_bytes(out / "reconstructions.png", corpora.encode(pairs))
+    files.write_text(out / "report.html", html(found))
+    files.write_text(out / "report.md", markdown(found))
+    files.write_json(out / "metrics.json", found.metrics)

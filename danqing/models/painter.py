@@ -1,0 +1,87 @@
+"""Stage 2: the stacked decoder that guesses masked codes from the sentence and the codes that are known.
+
+Two passes share its weights. The global pass sees only the global positions; the detail pass sees all global codes
+and the detail positions. So a picture's plan is made in a short sequence before any detail is thought of.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from danqing import config
+from danqing.config import PainterModel, TokenizerModel
+from danqing.models.align import DecoderLayer
+from danqing.models.tokenizer import load_model, save_model
+
+
+class StackedDecoder(nn.Module):
+    """Codes (with masks) and text features → logits over codes, at the positions of one pass."""
+
+    def __init__(self, c: PainterModel, t: TokenizerModel) -> None:
+        super().__init__()
+        self.config, self.tokenizer_config = c, t
+        side = t.size // t.stride
+        self.n_global, self.n_detail = (side // 2) ** 2, side**2
+        # The last embedding of each table is the mask.
+        self.global_codes = nn.Embedding(t.global_codes + 1, c.width)
+        self.detail_codes = nn.Embedding(t.detail_codes + 1, c.width)
+        self.places = nn.Parameter(torch.randn(self.n_global + self.n_detail, c.width) * 0.02)
+        self.read = nn.Sequential(nn.LayerNorm(c.text_dim), nn.Linear(c.text_dim, c.width))
+        self.no_text = nn.Parameter(torch.randn(1, c.text_dim) * 0.02)
+        self.layers = nn.ModuleList(DecoderLayer(c.width, c.heads, c.mlp, c.align) for _ in range(c.depth))
+        self.norm = nn.LayerNorm(c.width)
+        self.global_head = nn.Linear(c.width, t.global_codes)
+        self.detail_head = nn.Linear(c.width, t.detail_codes)
+        for table in (self.global_codes, self.detail_codes):
+            nn.init.normal_(table.weight, std=0.02)
+
+    @property
+    def global_mask(self) -> int:
+        return self.tokenizer_config.global_codes
+
+    @property
+    def detail_mask(self) -> int:
+        return self.tokenizer_config.detail_codes
+
+    def without_text(self, text_BLD: Tensor, mask_BL: Tensor) -> tuple[Tensor, Tensor]:
+        """The same shapes, saying nothing: the learned `no_text` at the first place, the rest masked."""
+        place = torch.zeros_like(mask_BL)
+        place[:, 0] = 1
+        return self.no_text.expand_as(text_BLD), place
+
+    def forward(self, glob_BN: Tensor, detail_BM: Tensor | None, text_BLD: Tensor, mask_BL: Tensor) -> Tensor:
+        """Hidden states (B, N, D) of the global pass (detail None), or (B, N+M, D) of the detail pass."""
+        x = self.global_codes(glob_BN)
+        if detail_BM is not None:
+            x = torch.cat([x, self.detail_codes(detail_BM)], 1)
+        x = x + self.places[: x.shape[1]]
+        text = self.read(text_BLD)
+        bias_B11L = (1.0 - mask_BL.to(x.dtype))[:, None, None, :] * -1e4
+        for layer in self.layers:
+            x = layer(x, text, bias_B11L)
+        return self.norm(x)
+
+    def global_logits(self, hidden_BND: Tensor) -> Tensor:
+        return self.global_head(hidden_BND)
+
+    def detail_logits(self, hidden_BND: Tensor) -> Tensor:
+        """Of the detail positions of a detail pass."""
+        return self.detail_head(hidden_BND[:, self.n_global :])
+
+    def save(self, folder: Path, half: bool = False) -> None:
+        settings = {"model": config.as_dict(self.config), "tokenizer": config.as_dict(self.tokenizer_config)}
+        save_model(self, folder, "painter", settings, half)
+
+    @classmethod
+    def load(cls, folder: Path) -> StackedDecoder:
+        settings, state = load_model(folder, "painter")
+        where = f"{folder}/painter.json"
+        model = cls(
+            config.build(PainterModel, settings["model"], where),  # type: ignore[arg-type]
+            config.build(TokenizerModel, settings["tokenizer"], where),  # type: ignore[arg-type]
+        )
+        model.load_state_dict(state)
+        return model.eval()

@@ -1,0 +1,217 @@
+"""What every KFP component does around its step, so that the components themselves are a few lines.
+
+Configuration from the pipeline's parameters, a monitor for wherever it runs, the step by `danqing.steps.run`, its
+metrics and reports as artifacts. Two places to run: below `danqing run`, which follows a file of events
+($DANQING_EVENTS) and speaks to MLflow itself; and on a cluster, where $MLFLOW_TRACKING_URI names the server and the
+component logs there. Nothing here imports kfp: artifacts come as objects with `path` and `log_metric`.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from danqing import config, files, steps
+from danqing.errors import DanqingError, RegistryError
+from danqing.monitor import Events, Monitor, Several, Terminal
+from danqing.platform import tracking, versioning
+
+_SEEDED = ("ingest", "screen", "annotate", "tokenizer", "clip", "painter", "evaluate")
+_STARTED_FROM = ("tokenizer", "painter")
+# What a person reads about a step, by the names that the steps give their files; the first that exists is shown.
+_PAGES, _NOTES = ("report.html",), ("report.md", "card.md", "decision.md")
+_PICTURES = ("reconstructions.png", "samples.png")
+
+
+def line_of(
+    profile: str, overrides: str | Mapping[str, Any] = "", source: str = "", seed: int = -1, init: str = ""
+) -> config.Line:
+    """The configuration behind the pipeline's parameters.
+
+    source, init: "" leaves the profile's value. seed: -1 leaves the profile's values, else it is the seed of every
+    step. They win over `overrides`. Raises ConfigError.
+    """
+    line = config.resolve(profile, overrides)
+    values: dict[str, Any] = {}
+    if source:
+        values["ingest.source"] = source
+    if seed >= 0:
+        values.update({f"{section}.seed": seed for section in _SEEDED})
+    if init:
+        values.update({f"{section}.init": init for section in _STARTED_FROM})
+    return config.override(line, values)  # fmt: skip
+
+
+def run_component(
+    name: str,
+    *,
+    inputs: Mapping[str, Any],
+    out: Any,
+    profile: str,
+    overrides: str,
+    metrics: Any = None,
+    page: Any = None,
+    note: Any = None,
+    source: str = "",
+    seed: int = -1,
+    init: str = "",
+    data_revision: str = "",
+) -> None:
+    """Run step `name` as a KFP component does.
+
+    inputs: argument → KFP artifact. out: the artifact whose path becomes the step's folder. metrics, page, note: KFP
+    Metrics, HTML and Markdown artifacts to fill. Ends the process with the error's exit code on a `DanqingError`.
+    """
+    _die_with_parent()
+    step = steps.STEPS[name]
+    folder = Path(out.path)
+    watch = _watch(name)
+    try:
+        line = line_of(profile, overrides, source, seed, init)
+        section = getattr(line, step.section)
+        watch.start(config.as_dict(section), versioning.lineage(line, data_revision=data_revision))
+        outcome = steps.run(
+            name,
+            section,
+            {argument: Path(artifact.path) for argument, artifact in inputs.items()},
+            folder,
+            monitor=watch.monitor,
+            extra=_registry_arguments(name, line, data_revision),
+        )
+    except DanqingError as error:
+        watch.failed(str(error), error.exit_code, folder)
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(error.exit_code) from None
+    except BaseException as error:
+        traceback.print_exc()
+        watch.failed(f"{type(error).__name__}: {error}", 1, folder)
+        raise
+    finally:
+        _show(folder, name, page, note)
+    if metrics is not None:
+        for key, value in tracking.numbers(outcome.metrics).items():
+            metrics.log_metric(key, value)
+    watch.done(outcome, folder)
+
+
+def _registry_arguments(name: str, line: config.Line, data_revision: str) -> dict[str, Any]:
+    if name not in ("gate", "register"):
+        return {}
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri:
+        raise RegistryError("MLFLOW_TRACKING_URI is not set: tell the pipeline's ConfigMap where the MLflow server is")
+    if name == "gate":
+        return {"tracking_uri": uri, "model_name": line.register.name}
+    return {"tracking_uri": uri, "lineage": versioning.lineage(line, data_revision=data_revision)}
+
+
+def _watch(name: str) -> _Followed | _Tracked:
+    path = os.environ.get("DANQING_EVENTS", "")
+    return _Followed(Path(path), name) if path else _Tracked(name)
+
+
+class _Followed:
+    """`danqing run` follows a file of events and does the rest."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._events, self._began = Events(path, name), time.monotonic()
+        self.monitor: Monitor = Several(Terminal(name), self._events)
+
+    def start(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        self._events.event(state="started", params=params, tags=tags)
+
+    def done(self, outcome: steps.Outcome, folder: Path) -> None:
+        seconds = time.monotonic() - self._began
+        self._events.event(
+            state="done", reused=outcome.reused, results=outcome.metrics, out=str(folder), seconds=seconds
+        )
+
+    def failed(self, message: str, exit_code: int, folder: Path) -> None:
+        self._events.event(state="failed", error=message, exit_code=exit_code, out=str(folder))
+
+
+class _Tracked:
+    """Nobody follows: log to the MLflow server, where one is named, and write lines for the pod's log."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._run: tracking.StepRun | None = None
+        self._tracker: tracking.Tracker | None = None
+        self.monitor: Monitor = Terminal(name)
+
+    def start(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        if not uri:
+            return
+        self._tracker = tracking.Tracker(uri, os.environ.get("KFP_RUN_ID", "") or "local")
+        self._run = self._tracker.step(self._name)
+        with tracking.reaching(uri):
+            self._run.params(params)
+            self._run.tags(tags)
+        self.monitor = Several(self.monitor, tracking.Tolerant(self._run))
+
+    def done(self, outcome: steps.Outcome, folder: Path) -> None:
+        if self._run is None or self._tracker is None:
+            return
+        with tracking.reaching(self._tracker.uri):
+            self._run.end(outcome.metrics, folder)
+            self._tracker.note(self._name, outcome.metrics)
+
+    def failed(self, message: str, exit_code: int, folder: Path) -> None:
+        if self._run is None or self._tracker is None:
+            return
+        with tracking.reaching(self._tracker.uri):
+            self._run.end({"error": message}, folder, "FAILED")
+            self._tracker.parent().finish("FAILED")
+
+
+def _show(folder: Path, title: str, page: Any, note: Any) -> None:
+    """Fill the HTML and Markdown artifacts; a step that wrote nothing to read gets a line that says so."""
+    empty = f"{title} left nothing to read; see the log."
+    if page is not None:
+        found = next((folder / name for name in _PAGES if (folder / name).is_file()), None)
+        text = found.read_text(encoding="utf-8") if found else _picture_page(folder, title)
+        files.write_text(Path(page.path), text or f"<!doctype html><meta charset=utf-8><p>{empty}")
+    if note is not None:
+        found = next((folder / name for name in _NOTES if (folder / name).is_file()), None)
+        files.write_text(Path(note.path), found.read_text(encoding="utf-8") if found else empty + "\n")
+
+
+def _picture_page(folder: Path, title: str) -> str:
+    """The step's pictures in one page that needs no other file; `` if there is none."""
+    shown = [folder / name for name in _PICTURES if (folder / name).is_file()]
+    if not shown:
+        return ""
+    body = "".join(
+        f"<h2>{html.escape(file.stem)}</h2><img style='max-width:100%;image-rendering:pixelated' "
+        f"src='data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}'>"
+        for file in shown
+    )
+    return f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title>{body}"
+
+
+def _die_with_parent() -> None:
+    """Below `danqing run`, end when it ends: two processes must never write one checkpoint folder."""
+    parent = os.environ.get("DANQING_PARENT", "")
+    if not parent.isdecimal():
+        return
+
+    def watch() -> None:
+        while True:
+            time.sleep(1)
+            try:
+                os.kill(int(parent), 0)
+            except ProcessLookupError:
+                os._exit(1)
+            except PermissionError:
+                return
+
+    threading.Thread(target=watch, daemon=True).start()

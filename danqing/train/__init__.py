@@ -1,0 +1,1 @@
+"""Training: the one loop, the losses, and the three trainings that use them."""

@@ -1,0 +1,196 @@
+"""The one training loop: batches, checkpoints, NaN watch, progress.
+
+A training is a `Job`: modules, optimisers and a `step`. What a step does depends on nothing but the weights and
+(seed, step): its batch is drawn and torch is reseeded from them. So a run that was killed at any moment and resumed
+ends, bit for bit, where an undisturbed one ends; no generator state has to be saved.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from danqing import files
+from danqing.errors import TrainingError
+from danqing.monitor import Monitor
+
+
+class Job(Protocol):
+    modules: dict[str, nn.Module]
+    """Whatever has weights or buffers that training changes (EMA copies too)."""
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def step(self, step: int, indices: np.ndarray) -> dict[str, float]:
+        """One optimiser step on the items `indices`; returns scalars to log."""
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def batch_indices(seed: int, step: int, items: int, batch: int) -> np.ndarray:
+    """Indices of batch `step` (from 0): epochs are shuffled runs through all items, the last short batch is skipped."""
+    if items < batch:
+        return np.random.default_rng((seed, step)).choice(items, batch, replace=True)
+    per_epoch = items // batch
+    epoch, place = divmod(step, per_epoch)
+    order = np.random.default_rng((seed, epoch)).permutation(items)
+    return order[place * batch : (place + 1) * batch]
+
+
+def warmup_cosine(step: int, steps: int, warmup: int, floor: float = 0.05) -> float:
+    """Factor on the learning rate: linear warm-up, then half a cosine down to `floor`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+@torch.no_grad()
+def update_ema(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Move `average` towards `model`; young averages forget faster, so that they are useful early."""
+    decay = min(decay, (1 + step) / (10 + step))
+    theirs = dict(model.named_parameters())
+    for name, value in average.named_parameters():
+        value.lerp_(theirs[name], 1 - decay)
+    buffers = dict(model.named_buffers())
+    for name, value in average.named_buffers():
+        value.copy_(buffers[name])
+
+
+def _state(job: Job) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All tensors of a job by name, and what is no tensor as JSON-ready values."""
+    tensors = {f"module/{m}/{k}": v for m, module in job.modules.items() for k, v in module.state_dict().items()}
+    plain: dict[str, Any] = {}
+    for name, optimizer in job.optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
+            for k, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{name}/{index}/{k}"] = value
+                else:
+                    plain[f"{name}/{index}/{k}"] = value
+    return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, plain
+
+
+def save_checkpoint(path: Path, job: Job, step: int, history: list[dict[str, float]]) -> None:
+    """Write everything to `path`/step-N; the last two checkpoints are kept, each is whole or not there."""
+    tensors, plain = _state(job)
+    with files.atomic_folder(path / f"step-{step:08d}") as folder:
+        save_file(tensors, folder / "state.safetensors")
+        meta = {"step": step, "optimizer": plain, "history": history}
+        (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    for old in checkpoints(path)[:-2]:
+        files.shutil.rmtree(old, ignore_errors=True)
+
+
+def checkpoints(path: Path) -> list[Path]:
+    return sorted(p for p in Path(path).glob("step-*") if (p / "meta.json").is_file())
+
+
+def load_checkpoint(path: Path, job: Job) -> tuple[int, list[dict[str, float]]]:
+    """Load the last checkpoint below `path` into `job`; returns (steps done, history), or (0, []) without one."""
+    for folder in reversed(checkpoints(path)):
+        meta = files.read_json(folder / "meta.json")
+        try:
+            tensors = load_file(folder / "state.safetensors")
+        except Exception:  # noqa: BLE001 - damaged by the disk: the one before it will do
+            continue
+        _restore(job, tensors, meta["optimizer"], folder)
+        return int(meta["step"]), list(meta["history"])
+    return 0, []
+
+
+def _restore(job: Job, tensors: dict[str, Tensor], plain: Mapping[str, Any], folder: Path) -> None:
+    for m, module in job.modules.items():
+        prefix = f"module/{m}/"
+        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        try:
+            module.load_state_dict(own)
+        except RuntimeError as error:
+            raise TrainingError(f"{folder}: the checkpoint does not fit the model; delete {folder.parent} ({error})") from None
+    for name, optimizer in job.optimizers.items():
+        state: dict[int, dict[str, Any]] = {}
+        prefix = f"optimizer/{name}/"
+        for full, value in tensors.items():
+            if full.startswith(prefix):
+                index, k = full.removeprefix(prefix).split("/", 1)
+                state.setdefault(int(index), {})[k] = value
+        for full, value in plain.items():
+            owner, index, k = full.split("/", 2)
+            if owner == name:
+                state.setdefault(int(index), {})[k] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def train(
+    job: Job,
+    *,
+    items: int,
+    batch: int,
+    steps: int,
+    seed: int,
+    scratch: Path,
+    checkpoint: int,
+    log: int,
+    monitor: Monitor,
+    on_checkpoint: Callable[[int], None] | None = None,
+) -> list[dict[str, float]]:
+    """Run `job` for `steps` steps over `items` items, from the last checkpoint in `scratch` if there is one.
+
+    Returns the history: one dict {"step", name: mean since the last one} every `log` steps.
+    Raises TrainingError at the first scalar that is not finite, naming step, items and last good checkpoint.
+    """
+    folder = Path(scratch) / "checkpoints"
+    start, history = load_checkpoint(folder, job)
+    if start:
+        monitor.progress(start, steps, f"resumed at step {start}")
+    window: list[dict[str, float]] = []
+    for step in range(start, steps):
+        indices = batch_indices(seed, step, items, batch)
+        torch.manual_seed((seed * 1_000_003 + step) % (1 << 62))
+        values = job.step(step, indices)
+        wrong = {k: v for k, v in values.items() if not math.isfinite(v)}
+        if wrong:
+            raise TrainingError(
+                f"step {step}: {', '.join(wrong)} is not finite, with items {indices[:8].tolist()}…; the last good "
+                f"checkpoint is {checkpoints(folder)[-1] if checkpoints(folder) else 'none'}; lower the learning rate"
+            )
+        window.append(values)
+        done = step + 1
+        if done % log == 0 or done == steps:
+            means = {k: float(np.mean([v[k] for v in window if k in v])) for k in _names(window)}
+            history.append({"step": float(done), **means})
+            window = []
+            monitor.metrics(means, done)
+        monitor.progress(done, steps, " ".join(f"{k} {v:.3f}" for k, v in list(values.items())[:3]))
+        # A window that is open at a checkpoint would be lost in a resume: checkpoints close on log steps only.
+        if done < steps and done % checkpoint == 0 and not window:
+            save_checkpoint(folder, job, done, history)
+            if on_checkpoint is not None:
+                on_checkpoint(done)
+    return history
+
+
+def _names(window: list[dict[str, float]]) -> Iterator[str]:
+    return iter(dict.fromkeys(k for values in window for k in values))
+
+
+def write_curves(path: Path, history: list[dict[str, float]]) -> None:
+    """History as CSV: step, then one column a scalar; a scalar not measured at a step is empty."""
+    names = list(dict.fromkeys(k for row in history for k in row))
+    lines = [",".join(names)]
+    lines += [",".join(f"{row[k]:.6g}" if k in row else "" for k in names) for row in history]
+    files.write_text(path, "\n".join(lines) + "\n")

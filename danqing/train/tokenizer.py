@@ -1,0 +1,193 @@
+"""Stage 1: train the improved VQGAN on a corpus.
+
+    danqing train-tokenizer --corpus data/annotated --screener data/screened --out out/tokenizer --set tokenizer.steps=20
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from danqing import files
+from danqing.config import TokenizerTraining
+from danqing.data import corpus as corpora
+from danqing.errors import TrainingError
+from danqing.models.discriminator import Discriminator, augment, hinge, lecam
+from danqing.models.features import perceptual_distance
+from danqing.models.quantise import usage
+from danqing.models.text import TextEncoder, pooled
+from danqing.models.tokenizer import Codes, Tokenizer
+from danqing.monitor import Monitor
+from danqing.pretrained import box
+from danqing.train import losses, loop
+
+_CHUNK = 128
+
+
+class TokenizerJob:
+    """One optimiser step of the generator's side, then one of the discriminator's."""
+
+    def __init__(self, c: TokenizerTraining, images: Tensor, sentences: Tensor, perceptual: nn.Module | None) -> None:
+        self.c, self.images, self.sentences, self.perceptual = c, images, sentences, perceptual
+        self.device = loop.device()
+        torch.manual_seed(c.seed)
+        self.model = Tokenizer(c.model, c.code_decay).to(self.device)
+        if c.init == "pretrained":
+            load_box_tokenizer(self.model)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.critic = Discriminator().to(self.device)
+        self.modules = {"model": self.model, "average": self.average, "critic": self.critic}
+        self.optimizers = {
+            "model": torch.optim.AdamW(self.model.parameters(), lr=c.lr, betas=(0.9, 0.99), weight_decay=1e-4),
+            "critic": torch.optim.AdamW(self.critic.parameters(), lr=c.lr, betas=(0.5, 0.99), weight_decay=1e-4),
+        }
+
+    def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        y = losses.to_float(self.images[indices].to(self.device))
+        text = self.sentences[indices].to(self.device)
+        if self.c.flip:
+            y = torch.where((torch.rand(len(y), 1, 1, 1, device=self.device) < 0.5), y.flip(3), y)
+        kept = torch.rand(len(text), 1, device=self.device) >= self.c.text_drop
+        return y, text * kept
+
+    def step(self, step: int, indices: np.ndarray) -> dict[str, float]:
+        c = self.c
+        y, text = self.batch(indices)
+        quantise = c.init == "pretrained" or step >= c.continuous
+        if c.init == "scratch" and step == c.continuous and c.continuous:
+            self.start_codebooks()
+        for optimizer in self.optimizers.values():
+            loop.set_lr(optimizer, c.lr * loop.warmup_cosine(step, c.steps, c.warmup))
+
+        out = self.model(y, text, learn=True, quantise=quantise)
+        ramp = min(1.0, max(0.0, (step - c.gan_start) / max(1, c.gan_ramp))) if quantise else 0.0
+        recon = losses.reconstruction(out.x, y, c.ink, c.chroma) + c.lines * losses.line_distance(out.x, y)
+        if self.perceptual is not None and c.perceptual > 0:
+            some = slice(0, c.perceptual_batch)
+            with torch.no_grad():
+                wanted = self.perceptual.maps(y[some])
+            recon = recon + c.perceptual * perceptual_distance(self.perceptual.maps(out.x[some]), wanted)
+        gan = losses.adversarial(self.critic(augment(out.x))) if ramp > 0 else recon.new_zeros(())
+        weights = losses.Weights(recon=c.recon, vq=c.vq, gan=c.gan * ramp, clip=0.0)
+        loss = losses.total(weights, recon, torch.as_tensor(out.loss), gan, recon.new_zeros(()))
+        self.optimizers["model"].zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizers["model"].step()
+        loop.update_ema(self.average, self.model, c.ema, step)
+
+        values = {"loss": float(loss.detach()), "recon": float(recon.detach()), "vq": float(out.loss)}
+        if ramp > 0:
+            values |= {"gan": float(gan.detach()), "critic": self.critic_step(y, out.x.detach())}
+        if quantise:
+            values |= codebook_metrics(out.codes, c)
+        return values
+
+    def critic_step(self, real: Tensor, fake: Tensor) -> float:
+        real_logits, fake_logits = self.critic(augment(real)), self.critic(augment(fake))
+        loss = hinge(real_logits, fake_logits)
+        loss = loss + self.c.lecam * lecam(real_logits, fake_logits, self.critic.anchors)
+        means = torch.stack([real_logits.mean(), fake_logits.mean()]).detach()
+        self.critic.anchors.lerp_(means, 0.01)
+        self.optimizers["critic"].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers["critic"].step()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def start_codebooks(self) -> None:
+        """k-means over the features of up to 1,024 pictures, first for the global codes, then for what they leave."""
+        sample = self.images[torch.randperm(len(self.images))[:1024].numpy()]
+        for name, which in (("global_book", 0), ("detail_book", 1)):
+            parts = [self.model.features(losses.to_float(part.to(self.device)))[which] for part in sample.split(_CHUNK)]
+            getattr(self.model, name).start(torch.cat(parts))
+        self.average.load_state_dict(self.model.state_dict())
+
+
+def codebook_metrics(codes: Codes, c: TokenizerTraining) -> dict[str, float]:
+    used_g, perplexity_g = usage(codes.glob, c.model.global_codes)
+    used_d, perplexity_d = usage(codes.detail, c.model.detail_codes)
+    return {
+        "global_usage": used_g, "global_perplexity": perplexity_g,
+        "detail_usage": used_d, "detail_perplexity": perplexity_d,
+    }  # fmt: skip
+
+
+def load_box_tokenizer(model: Tokenizer) -> None:
+    start = Tokenizer.load(box())
+    if start.config != model.config:
+        raise TrainingError(
+            "tokenizer.init is 'pretrained', but the model in the box has another shape; "
+            "set tokenizer.init=scratch, or leave tokenizer.model as it is"
+        )
+    model.load_state_dict(start.state_dict())
+
+
+def perceptual_network(c: TokenizerTraining, screener: Path) -> nn.Module | None:
+    if c.extractor == "none" or c.perceptual == 0:
+        return None
+    if c.extractor == "screener":
+        from danqing.data.screen import ScreenerFeatures
+
+        return ScreenerFeatures.load(screener).to(loop.device())
+    from danqing.models.features import EfficientNetFeatures
+
+    return EfficientNetFeatures(taps=(2, 4)).to(loop.device())
+
+
+def sentences(captions: list[str], length: int = 32) -> Tensor:
+    """Pooled text features (N, 384); equal captions are read once."""
+    unique = sorted(set(captions))
+    places = {caption: i for i, caption in enumerate(unique)}
+    encoder = TextEncoder(length).to(loop.device())
+    rows = [pooled(*encoder.read(unique[i : i + _CHUNK])).cpu() for i in range(0, len(unique), _CHUNK)]
+    return torch.cat(rows)[[places[caption] for caption in captions]]
+
+
+@torch.no_grad()
+def reconstruct(model: Tokenizer, images: Tensor, text: Tensor) -> tuple[Tensor, Codes]:
+    """uint8 pictures (N, S, S, 3) → (reconstructions, the same shape; codes)."""
+    device = next(model.parameters()).device
+    pictures, globs, details = [], [], []
+    for part, sentence in zip(images.split(_CHUNK), text.split(_CHUNK), strict=True):
+        codes = model.encode(losses.to_float(part.to(device)))
+        pictures.append(losses.to_uint8(model.decode(codes, sentence.to(device))).cpu())
+        globs.append(codes.glob.cpu())
+        details.append(codes.detail.cpu())
+    return torch.cat(pictures), Codes(torch.cat(globs), torch.cat(details))
+
+
+def train_tokenizer(
+    corpus: Path, screener: Path, *, out: Path, config: TokenizerTraining, monitor: Monitor, scratch: Path
+) -> dict[str, float]:
+    """Train on the train split, measure on val; writes tokenizer.{safetensors,json}, curves.csv, reconstructions.png."""
+    pictures = corpora.load(corpus, "train", config.model.size)
+    monitor.progress(0, config.steps, "reading captions")
+    images = torch.from_numpy(pictures.images)
+    job = TokenizerJob(config, images, sentences(pictures.captions), perceptual_network(config, screener))
+    history = loop.train(
+        job, items=len(images), batch=config.batch, steps=config.steps, seed=config.seed, scratch=scratch,
+        checkpoint=config.checkpoint, log=config.log, monitor=monitor,
+    )  # fmt: skip
+
+    held_out = corpora.load(corpus, "val", config.model.size)
+    originals = torch.from_numpy(held_out.images)
+    again, codes = reconstruct(job.average.eval(), originals, sentences(held_out.captions))
+    mse = (originals.float() - again.float()).square().mean((1, 2, 3)).clamp(min=1e-3)
+    metrics = {"val_psnr": float((10 * torch.log10(255**2 / mse)).mean()), "loss": history[-1]["loss"]}
+    metrics |= {f"val_{k}": v for k, v in codebook_metrics(codes, config).items()}
+    job.average.save(out)
+    loop.write_curves(out / "curves.csv", history)
+    files.write_json(out / "metrics.json", metrics)
+    files.write_bytes(out / "reconstructions.png", corpora.encode(pairs(originals.numpy(), again.numpy())))
+    return metrics
+
+
+def pairs(originals: np.ndarray, again: np.ndarray, count: int = 12) -> np.ndarray:
+    """Originals above their reconstructions, `count` columns, as one picture."""
+    first, second = originals[:count], again[:count]
+    return np.concatenate([np.concatenate(list(first), 1), np.concatenate(list(second), 1)], 0)

@@ -1,0 +1,238 @@
+"""Run the pipeline on this machine: the definition that compiles for the cluster, executed by kfp.local.
+
+    from pipelines.local import run_local
+    run_local("debug", workspace=Path(".danqing"))
+
+Each step is a process of its own, as it is a pod of its own on a cluster. KFP's chatter and the steps' output go to a
+log file; the steps' events (`danqing.monitor.Events`) feed the display and MLflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shlex
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+
+from danqing import files
+from danqing.errors import ConfigError, DanqingError
+from danqing.package import workspace as default_workspace
+from danqing.platform import tracking
+from danqing.platform.component import line_of
+from danqing.steps import STEPS
+from pipelines.display import Display
+from pipelines.events import Event, follow
+from pipelines.forward import Forwarder
+from pipelines.summary import Summary, summarise
+
+
+class RunFailed(DanqingError):
+    """A step failed; the exit code is that of the step's own error."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def run_local(
+    profile: str = "default",
+    overrides: Mapping[str, Any] | str | None = None,
+    *,
+    workspace: Path | None = None,
+    source: str = "",
+    seed: int = -1,
+    init: str = "",
+    data_revision: str = "",
+    stream: IO[str] | None = None,
+) -> Summary:
+    """Run the whole line in `workspace` (default: $DANQING_WORKSPACE, or .danqing here) and print a summary.
+
+    The other arguments are the pipeline's parameters (`pipelines.painting`). stream: where to show progress and
+    summary, standard output if None. Raises RunFailed with one line that names step, cause and log file; and
+    ConfigError, before anything starts, on a configuration that cannot be.
+    """
+    text = overrides if isinstance(overrides, str) else json.dumps(dict(overrides or {}), sort_keys=True)
+    line = line_of(profile, text, source, seed, init)
+    arguments = {
+        "profile": profile, "overrides": text or "{}", "source": source, "seed": seed, "init": init,
+        "data_revision": data_revision,
+    }  # fmt: skip
+    root = (default_workspace() if workspace is None else Path(workspace)).resolve()
+    console = Console(file=stream or sys.stdout)
+    run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    folder = root / "runs" / run_id
+    with files.storage(root):
+        folder.mkdir(parents=True)
+        log = open(folder / "run.log", "w", buffering=1, encoding="utf-8")  # noqa: SIM115 - closed by the `with` below
+    uri = tracking.default_uri(root)
+    with log, _alone(root):
+        console.print(f"danqing run {run_id}, profile {profile}, in {root}", highlight=False, soft_wrap=True)
+        follower = _Follower(folder / "events.jsonl", Display(list(STEPS), console))
+        forwarder = Forwarder(folder / "events.jsonl", uri, run_id, arguments)
+        began = time.monotonic()
+        status = "KILLED"
+        try:
+            with _environment(root, folder, run_id, uri), follower, _quiet(log):
+                forwarder.start()
+                ended_well = _execute(arguments, folder)
+            status = "FINISHED" if ended_well and follower.failed is None else "FAILED"
+        finally:
+            with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+                forwarder.finish(status)
+        if status == "FAILED":
+            raise _failure(follower, folder / "run.log")
+    summary = summarise(
+        root, run_id, line, follower.done, uri, seconds=time.monotonic() - began, tracking_error=forwarder.error
+    )
+    summary.show(console)
+    return summary
+
+
+def _execute(arguments: Mapping[str, Any], folder: Path) -> bool:
+    """Run the pipeline; whether KFP says that it ended well."""
+    from kfp import local
+    from kfp.local import pipeline_orchestrator
+
+    from pipelines.painting import danqing
+
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "artifacts"), raise_on_error=True
+    )
+    try:
+        pipeline_orchestrator.run_local_pipeline(_here(danqing.pipeline_spec), dict(arguments))
+    except RuntimeError as error:
+        print(error)  # into the log; what the user reads comes from the step itself
+        return False
+    return True
+
+
+def _here(spec: Any) -> Any:
+    """A copy of the pipeline without what only a cluster can give.
+
+    A volume's path in the environment would send the memo to a place that is not here, and trying again belongs to
+    the user, who sees the error.
+    """
+    copy = type(spec)()
+    copy.CopyFrom(spec)
+    for task in copy.root.dag.tasks.values():
+        task.ClearField("retry_policy")
+    for executor in copy.deployment_spec["executors"].values():
+        executor["container"].fields.pop("env", None)
+    return copy
+
+
+class _Follower:
+    """A thread that shows the events and keeps what the end of the run needs."""
+
+    def __init__(self, path: Path, display: Display) -> None:
+        self.done: dict[str, Event] = {}
+        self.failed: Event | None = None
+        self.running = ""
+        self._path, self._display, self._stop = path, display, threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="display", daemon=True)
+
+    def __enter__(self) -> _Follower:
+        self._display.__enter__()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._display.__exit__()
+
+    def _follow(self) -> None:
+        for events in follow(self._path, self._stop):
+            for event in events:
+                state = event.get("state")
+                if state == "started":
+                    self.running = event["step_name"]
+                elif state == "done":
+                    self.done[event["step_name"]], self.running = event, ""
+                elif state == "failed":
+                    self.failed = event
+                self._display.show(event)
+
+
+def _failure(follower: _Follower, log: Path) -> RunFailed:
+    """The one line that the user reads."""
+    if follower.failed is not None:
+        event = follower.failed
+        return RunFailed(f"{event['step_name']}: {event['error']} (log: {log})", event["exit_code"])
+    if follower.running:
+        return RunFailed(
+            f"{follower.running}: its process ended without a word, killed or out of memory; "
+            f"run again to go on from the last checkpoint (log: {log})"
+        )
+    lines = [row.strip() for row in log.read_text(encoding="utf-8", errors="replace").splitlines() if row.strip()]
+    cause = next((row for row in reversed(lines) if "Error" in row), lines[-1] if lines else "no output")
+    return RunFailed(f"the pipeline failed: {cause} (log: {log})")
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the workspace: two runs would write the same checkpoints."""
+    with files.storage(root / "run.lock"), open(root / "run.lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"{root}: another run is using this workspace; wait for it or choose another") from None
+        yield
+
+
+@contextlib.contextmanager
+def _quiet(log: IO[str]) -> Iterator[None]:
+    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        yield
+
+
+@contextlib.contextmanager
+def _environment(root: Path, folder: Path, run_id: str, uri: str) -> Iterator[None]:
+    """What the steps' processes inherit, and a temporary folder for what KFP leaves behind."""
+    # Not in the workspace: sockets in temporary folders bear no long paths.
+    with tempfile.TemporaryDirectory(prefix="danqing-", ignore_cleanup_errors=True) as temporary:
+        values = {
+            "DANQING_EVENTS": str(folder / "events.jsonl"),
+            "DANQING_MEMO": str(root / "memo"),
+            "DANQING_PARENT": str(os.getpid()),
+            "DANQING_WORKSPACE": str(root),
+            "KFP_RUN_ID": run_id,
+            "MLFLOW_TRACKING_URI": uri,
+            "PYTHONUNBUFFERED": "1",
+            "TMPDIR": temporary,
+        }
+        before = {name: os.environ.get(name) for name in values}
+        interpreter, directory = sys.executable, tempfile.tempdir
+        os.environ.update(values)
+        tempfile.tempdir = None  # asks TMPDIR again
+        sys.executable = _plain_path(interpreter, Path(temporary))
+        try:
+            yield
+        finally:
+            sys.executable, tempfile.tempdir = interpreter, directory
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+def _plain_path(interpreter: str, temporary: Path) -> str:
+    """The interpreter under a path that KFP's shell line can hold: KFP does not quote it."""
+    if shlex.quote(interpreter) == interpreter:
+        return interpreter
+    wrapper = temporary / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(interpreter)} "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o755)
+    return str(wrapper)

@@ -1,0 +1,65 @@
+"""Triton's `tokenize`: checks what a caller sends and turns words into word pieces.
+
+Runs inside Triton, in an environment without danqing. The modules that it needs lie beside this file: the repository
+builder puts them there, so that a repository never depends on what else is installed.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        here = Path(args["model_repository"]) / args["model_version"]
+        sys.path.insert(0, str(here))
+        from danqing.errors import DanqingError
+        from danqing.wordpieces import WordPieces
+
+        parameters = json.loads(args["model_config"])["parameters"]
+        self.length = int(parameters["length"]["string_value"])
+        self.guidance = float(parameters["guidance"]["string_value"])
+        self.pieces = WordPieces(self.length, path=here / "wordpieces.json")
+        self.error = DanqingError
+
+    def execute(self, requests):
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request):
+        try:
+            prompts = [self._prompt(value) for value in pb_utils.get_input_tensor_by_name(request, "prompt").as_numpy().flat]
+            shape = (len(prompts), 1)
+            number = self._optional(request, "seed", np.zeros(shape, np.uint64))
+            strength = self._optional(request, "guidance", np.full(shape, self.guidance, np.float32))
+            if (number > np.uint64(2**63 - 1)).any():
+                raise self.error(f"the seed is {number.max()}: use a number from 0 to {2**63 - 1}")
+            if not ((strength >= 0) & (strength <= 100)).all():
+                raise self.error("the guidance must be a number from 0 (ignores the words) to 100, usually 1 to 8")
+            ids, mask = self.pieces(prompts)
+        except self.error as error:
+            refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
+            return pb_utils.InferenceResponse(error=refusal)
+        outputs = {"ids": ids, "mask": mask, "number": number.astype(np.int64), "strength": strength}
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in outputs.items()])
+
+    def _prompt(self, value):
+        try:
+            prompt = value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.error("the prompt is not UTF-8 text") from error
+        if not prompt.strip():
+            raise self.error("the prompt is empty: say what to paint, e.g. 'a lone boat under misty mountains'")
+        pieces = self.pieces.count(prompt)
+        if pieces > self.length:
+            raise self.error(
+                f"the prompt is too long: {pieces - 2} word pieces, the model reads {self.length - 2}; leave something out"
+            )
+        return prompt
+
+    @staticmethod
+    def _optional(request, name, otherwise):
+        tensor = pb_utils.get_input_tensor_by_name(request, name)
+        return otherwise if tensor is None else tensor.as_numpy()

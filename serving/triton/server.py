@@ -1,0 +1,261 @@
+"""Runs a real tritonserver on a package: `danqing serve` on a laptop, and a context manager for tests.
+
+    with Server(build(package, target)) as server:
+        Danqing(server.url).paint("bamboo in the rain")
+
+Only this machine can reach it unless another `host` is given: Triton has no login of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from danqing.errors import ServingError
+from danqing.package import champion
+from serving.triton import install
+from serving.triton.repository import build
+
+HTTP, GRPC, METRICS = 8000, 8001, 8002
+_CACHE_BYTES = 64 * 2**20
+
+
+class Server:
+    """A tritonserver on the model repository `repository`; starts on entering, and leaves no process behind.
+
+    http, grpc, metrics: ports, None takes free ones. say: hears what takes a while. log: file for Triton's own lines,
+    None keeps them in a temporary one, of which an error quotes the end.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        *,
+        host: str = "127.0.0.1",
+        http: int | None = None,
+        grpc: int | None = None,
+        metrics: int | None = None,
+        say: Callable[[str], None] = lambda line: None,
+        log: Path | None = None,
+        timeout: float = 120.0,
+    ) -> None:
+        self.repository, self.host, self.timeout = Path(repository), host, timeout
+        self._wanted = (http, grpc, metrics)
+        self._say, self._log_path = say, log
+        self._log: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self.http = self.grpc = self.metrics = 0
+
+    @property
+    def url(self) -> str:
+        """What a client calls."""
+        return f"grpc://{self._reachable}:{self.grpc}"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{self._reachable}:{self.http}"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://{self._reachable}:{self.metrics}/metrics"
+
+    @property
+    def _reachable(self) -> str:
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start and wait until every model is ready. ServingError: a port is taken, or Triton ended or is not ready."""
+        if not self.repository.is_dir():
+            raise ServingError(f"{self.repository}: there is no such model repository; build one from a package")
+        installation = install.ensure(self._say)
+        self.http, self.grpc, self.metrics = _ports(self.host, self._wanted)
+        if self._log_path is None:
+            handle, name = tempfile.mkstemp(prefix="danqing-triton-", suffix=".log")
+            os.close(handle)
+            self._log_file, self._log_is_ours = Path(name), True
+        else:
+            self._log_file, self._log_is_ours = Path(self._log_path), False
+        self._log = open(self._log_file, "wb")  # noqa: SIM115 - lives as long as the server
+        environment = dict(os.environ)
+        environment["PATH"] = f"{installation.python}{os.pathsep}{environment.get('PATH', '')}"
+        environment["LD_LIBRARY_PATH"] = os.pathsep.join(
+            [str(sysconfig.get_config_var("LIBDIR")), str(installation.libraries)]
+        )
+        # The models' environment must not see this program's packages.
+        for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+            environment.pop(name, None)
+        self._process = subprocess.Popen(
+            self._command(installation),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a group of its own: its model processes can be ended with it
+        )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _command(self, installation: install.Installation) -> list[str]:
+        return [
+            str(installation.server),
+            f"--model-repository={self.repository.absolute()}",
+            f"--backend-directory={installation.backends}",
+            f"--cache-directory={installation.caches}",
+            f"--cache-config=local,size={_CACHE_BYTES}",
+            f"--http-address={self.host}", f"--http-port={self.http}",
+            f"--grpc-address={self.host}", f"--grpc-port={self.grpc}",
+            f"--metrics-address={self.host}", f"--metrics-port={self.metrics}",
+            "--allow-gpu-metrics=false",
+            "--exit-timeout-secs=5",
+            "--backend-config=python,stub-timeout-seconds=60",
+            # One prefix a server: two on one machine do not find each other's memory.
+            f"--backend-config=python,shm-region-prefix-name=danqing-{self.grpc}-",
+        ]  # fmt: skip
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + self.timeout
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise ServingError(f"tritonserver ended with status {self._process.returncode}: {self.last_lines()}")
+            if _ready(f"{self.http_url}/v2/health/ready"):
+                return
+            time.sleep(0.1)
+        raise ServingError(f"tritonserver was not ready after {self.timeout:.0f} s: {self.last_lines()}")
+
+    def last_lines(self, count: int = 4) -> str:
+        """The end of Triton's log that says something: errors where there are any."""
+        lines = self._log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = [line.strip() for line in lines if line.strip()]
+        telling = [line for line in lines if line.startswith("E") or "error" in line.lower() or "fail" in line.lower()]
+        text = " | ".join((telling or lines)[-count:]) or "it said nothing"
+        if "libpython" in text:
+            text += f" | this Python has no shared library; install libpython{sys.version_info.major}." + str(
+                sys.version_info.minor
+            )
+        return text
+
+    def wait(self) -> int:
+        """Block until the server ends; its exit status."""
+        assert self._process is not None
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """End the server and its model processes; returns when they are gone and the ports are free again."""
+        if self._process is not None:
+            group = self._process.pid
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            try:
+                self._process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                pass
+            # What is left of the group by now does not want to go.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+            if self._log_is_ours:
+                self._log_file.unlink(missing_ok=True)
+
+
+def _ready(url: str) -> bool:
+    # A loopback address needs no proxy, whatever the environment says.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _ports(host: str, wanted: tuple[int | None, int | None, int | None]) -> tuple[int, int, int]:
+    """Ports for HTTP, gRPC and metrics: the given ones if they are free, others from the system."""
+    given = [port for port in wanted if port is not None]
+    if len(set(given)) != len(given):
+        raise ServingError(f"HTTP, gRPC and metrics need three different ports, not {', '.join(map(str, given))}")
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for port in wanted:
+            listener = stack.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
+            # As Triton does it: a port on which closed connections still linger is free.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((host, port or 0))
+                listener.listen()
+            except (OSError, OverflowError) as error:
+                raise ServingError(f"cannot listen on {host}:{port} ({error}); choose another port") from error
+            ports.append(listener.getsockname()[1])
+    return ports[0], ports[1], ports[2]
+
+
+def docker_line(repository: Path) -> str:
+    """The command that serves `repository` by NVIDIA's image, on a GPU."""
+    pins = [line for line in install.ENVIRONMENT.read_text(encoding="utf-8").split() if line.startswith(("tok", "pil"))]
+    return (
+        f"docker run --rm --gpus all --shm-size 1g -p 8000-8002:8000-8002 -v {repository.absolute()}:/models:ro "
+        f"{install.IMAGE} sh -c 'pip install -q --no-deps {' '.join(pins)} && "
+        "tritonserver --model-repository=/models --cache-config=local,size=67108864'"
+    )
+
+
+def serve(
+    package: Path | None = None,
+    *,
+    host: str = "127.0.0.1",
+    http: int = HTTP,
+    grpc: int = GRPC,
+    metrics: int = METRICS,
+    log: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve `package` (None: the champion, else the model in the box) until Ctrl-C or SIGTERM.
+
+    Raises ServingError when the server cannot be started, or ends by itself.
+    """
+    repository = build(champion() if package is None else package, install.cache() / "repositories")
+    server = Server(repository, host=host, http=http, grpc=grpc, metrics=metrics, say=say, log=log)
+
+    def leave(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with server:
+            say(f"serving {repository.name}: gRPC {server.url}, HTTP {server.http_url}, metrics {server.metrics_url}")
+            say(f'paint with: danqing paint "a lone boat under misty mountains, freehand" --url {server.url} -o boat.png')
+            say(f"on a GPU, by NVIDIA's image: {docker_line(repository)}")
+            say("Ctrl-C stops it")
+            status = server.wait()
+            raise ServingError(f"tritonserver ended with status {status}: {server.last_lines()}")
+    except KeyboardInterrupt:
+        say("stopped")
+    finally:
+        signal.signal(signal.SIGTERM, before)

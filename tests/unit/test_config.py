@@ -1,0 +1,90 @@
+"""Configurations are checked once, and a wrong one is told in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from danqing import config
+from danqing.errors import ConfigError, StorageError
+
+
+@pytest.mark.parametrize("name", config.PRESETS)
+def test_every_preset_is_valid(name: str) -> None:
+    assert isinstance(config.preset(name), config.Line)
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'default'"):
+        config.preset("defualt")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("painter.stepps", 1, "no config key 'painter.stepps'.*'steps'"),
+        ("pianter.steps", 1, "no config key 'pianter'.*'painter'"),
+        ("painter.steps", "many", "painter.steps is 'many': int is needed"),
+        ("painter.steps", 1.5, "painter.steps is 1.5: int is needed"),
+        ("painter.steps", 0, "painter.steps is 0"),
+        ("tokenizer.extractor", "vgg", "use one of efficientnet, screener, none"),
+        ("ingest.source", "ftp://x", "use brush, museum or folder:PATH"),
+        ("annotate.size", 128, "pictures and tokenizer must have one size"),
+        ("tokenizer", 3, "a section with keys is needed"),
+    ],
+)
+def test_a_wrong_override_says_what_is_wrong(key: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.override(config.default(), {key: value})
+
+
+def test_overrides_change_only_what_they_name() -> None:
+    changed = config.override(config.default(), {"painter.steps": "7", "tokenizer.model.rdb": "false"})
+    assert changed.painter.steps == 7
+    assert changed.tokenizer.model.rdb is False
+    assert dataclasses.replace(changed.painter, steps=config.default().painter.steps) == config.default().painter
+
+
+def test_two_sizes_can_change_together() -> None:
+    line = config.override(config.default(), {"annotate.size": 128, "tokenizer.model.size": 128})
+    assert line.annotate.size == line.tokenizer.model.size == 128
+
+
+def test_configs_survive_json() -> None:
+    line = config.gpu()
+    assert config.build(config.Line, config.as_dict(line)) == line
+
+
+def test_params_yaml_starts_from_its_preset(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("preset: debug\npainter:\n  steps: 9\n", encoding="utf-8")
+    line = config.load(path)
+    assert line.painter.steps == 9
+    assert line.clip == config.debug().clip
+
+
+@pytest.mark.parametrize("text", ["- a\n", "painter: [", "preset: nothing\n", "painter:\n  stepps: 1\n"])
+def test_a_broken_params_yaml_is_one_clear_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError):
+        config.load(path)
+
+
+def test_a_missing_params_yaml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"nowhere\.yaml"):
+        config.load(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "3"])
+def test_overrides_in_json_must_be_an_object(text: str) -> None:
+    with pytest.raises(ConfigError):
+        config.resolve("default", text)
+
+
+@pytest.mark.parametrize("item", ["steps", "=3"])
+def test_assignments_need_key_and_value(item: str) -> None:
+    with pytest.raises(ConfigError, match="KEY=VALUE"):
+        config.parse_assignments([item])

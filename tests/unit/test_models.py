@@ -1,0 +1,272 @@
+"""The networks keep their shapes and do what their equations say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from danqing.config import Decoding, PainterModel, TokenizerModel
+from danqing.errors import StorageError
+from danqing.models.align import align
+from danqing.models.decoding import halton_order, sample, schedule, uniforms
+from danqing.models.encoder import AttentionHead
+from danqing.models.generate import Generator
+from danqing.models.generator import StyleNorm
+from danqing.models.painter import StackedDecoder
+from danqing.models.quantise import Codebook, usage
+from danqing.models.rdb import PlainBlock, ResidualDenseBlock
+from danqing.models.text import TextEncoder, pooled
+from danqing.models.tokenizer import Codes, Tokenizer
+
+SMALL = TokenizerModel(width=16, growth=8, code_dim=8, global_codes=16, detail_codes=32)
+SMALL_PAINTER = PainterModel(width=32, depth=2, heads=2)
+
+
+@pytest.fixture(scope="module")
+def text() -> TextEncoder:
+    return TextEncoder(16)
+
+
+def test_text_features_are_those_of_the_reference_bert(text: TextEncoder) -> None:
+    from transformers.models.bert.modeling_bert import BertModel
+
+    from danqing.wordpieces import minilm
+
+    reference = BertModel.from_pretrained(minilm(), add_pooling_layer=False).eval()
+    ids, mask = (torch.from_numpy(a) for a in text.pieces(["a lone boat under misty mountains", "plum"]))
+    with torch.no_grad():
+        expected = reference(input_ids=ids, attention_mask=mask).last_hidden_state
+    real = mask.bool()
+    assert torch.allclose(text(ids, mask)[real], expected[real], atol=2e-5)
+
+
+def test_padding_does_not_change_what_is_read(text: TextEncoder) -> None:
+    alone, with_longer = text.read(["plum"]), text.read(["plum", "a lone boat under misty mountains in autumn"])
+    assert torch.allclose(pooled(*alone), pooled(*with_longer)[:1], atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [ResidualDenseBlock, PlainBlock])
+def test_a_block_keeps_the_shape_and_starts_near_the_identity(block: type) -> None:
+    x = torch.randn(2, 12, 8, 8)
+    y = block(12, 6, 3)(x)
+    assert y.shape == x.shape
+    assert (y - x).abs().mean() < 0.5 * x.abs().mean()
+
+
+def test_attention_starts_switched_off() -> None:
+    """Eq. 6 with γ = 0 is Conv_f(LayerNorm(φ)): a change far away must not be felt yet."""
+    head = AttentionHead(8, 4)
+    x = torch.randn(1, 8, 4, 4)
+    y = x.clone()
+    y[..., -1, -1] += 10
+    assert torch.allclose(head(x)[..., 0, 0], head(y)[..., 0, 0])
+    with torch.no_grad():
+        head.gamma.fill_(1)
+    assert not torch.allclose(head(x)[..., 0, 0], head(y)[..., 0, 0])
+
+
+def test_quantisation_takes_the_nearest_code() -> None:
+    book = Codebook(16, 4)
+    z = torch.randn(2, 4, 3, 3)
+    flat = z.permute(0, 2, 3, 1).reshape(-1, 4)
+    expected = torch.cdist(flat, book.vectors).argmin(1).view(2, 3, 3)
+    assert torch.equal(book(z).codes, expected)
+
+
+def test_the_commitment_loss_pulls_the_features_and_not_the_codes() -> None:
+    book = Codebook(16, 4)
+    z = torch.randn(2, 4, 3, 3, requires_grad=True)
+    book(z).loss.backward()
+    assert z.grad is not None and z.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in book.parameters())
+
+
+def test_the_gradient_passes_straight_through() -> None:
+    z = torch.randn(1, 4, 2, 2, requires_grad=True)
+    Codebook(16, 4)(z).z.sum().backward()
+    assert torch.equal(z.grad, torch.ones_like(z))
+
+
+def test_codes_move_to_what_uses_them_and_dead_ones_come_back() -> None:
+    torch.manual_seed(0)
+    book = Codebook(64, 2, decay=0.8)
+    book.vectors.add_(100)  # all far away: one code takes everything, the others die
+    book.sums.copy_(book.vectors)
+    data = torch.randn(1, 2, 32, 32)
+    for _ in range(40):
+        book(data, learn=True)
+    used, perplexity = usage(book(data).codes, 64)
+    assert used > 0.9
+    assert perplexity > 30
+
+
+def test_k_means_finds_separate_clusters() -> None:
+    torch.manual_seed(0)
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+    data = centres.repeat(100, 1) + 0.1 * torch.randn(400, 2)
+    book = Codebook(4, 2)
+    for _ in range(3):  # Lloyd's algorithm may need another start
+        book.start(data)
+    assert (torch.cdist(centres, book.vectors).min(1).values < 1).sum() >= 3
+
+
+def test_style_norm_starts_without_the_text_and_can_use_it() -> None:
+    norm = StyleNorm(8, 6)
+    h, a, b = torch.randn(2, 8, 4, 4), torch.randn(2, 6), torch.randn(2, 6)
+    assert torch.equal(norm(h, a), norm(h, b))
+    torch.nn.init.normal_(norm.modulation.weight)
+    assert not torch.allclose(norm(h, a), norm(h, b))
+
+
+@pytest.mark.parametrize("change", [{}, {"dual": False}, {"rdb": False}, {"text": False}, {"size": 128, "stride": 16}])
+def test_the_tokenizer_gives_pictures_back_in_their_shape(change: dict[str, object]) -> None:
+    import dataclasses
+
+    config = dataclasses.replace(SMALL, **change)
+    model = Tokenizer(config)
+    x = torch.rand(2, 3, config.size, config.size) * 2 - 1
+    sentence = torch.randn(2, 384)
+    out = model(x, sentence, learn=True)
+    assert out.x.shape == x.shape
+    g = config.size // config.stride
+    assert out.codes.glob.shape == (2, g // 2, g // 2)
+    assert out.codes.detail.shape == (2, g, g)
+    model.eval()
+    codes = model.encode(x)
+    assert torch.allclose(model.decode(codes, sentence), model(x, sentence).x, atol=1e-4)
+
+
+def test_every_part_of_the_tokenizer_learns() -> None:
+    torch.manual_seed(0)
+    model = Tokenizer(SMALL)
+    with torch.no_grad():  # γ = 0 keeps the attention's own weights still at the very first step
+        model.encoder.detail_head.gamma.fill_(0.5)
+        model.encoder.global_head.gamma.fill_(0.5)
+    out = model(torch.rand(2, 3, 64, 64), torch.randn(2, 384))
+    (out.x.square().mean() + out.loss).backward()
+    still = [n for n, p in model.named_parameters() if p.grad is None or p.grad.abs().sum() == 0]
+    # A bias on the keys shifts all scores of a softmax alike: it cannot matter.
+    assert [n for n in still if not n.endswith("key.bias")] == []
+
+
+def test_saved_models_come_back_bit_for_bit(tmp_path: Path) -> None:
+    tokenizer, painter = Tokenizer(SMALL), StackedDecoder(SMALL_PAINTER, SMALL)
+    for model in (tokenizer, painter):
+        model.save(tmp_path)
+        again = type(model).load(tmp_path)
+        assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_a_damaged_model_is_one_clear_error(tmp_path: Path) -> None:
+    Tokenizer(SMALL).save(tmp_path)
+    path = tmp_path / "tokenizer.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(StorageError, match=r"tokenizer\.safetensors: not a whole safetensors file"):
+        Tokenizer.load(tmp_path)
+    with pytest.raises(StorageError, match="no such model; train it first"):
+        Tokenizer.load(tmp_path / "elsewhere")
+
+
+def test_align_is_equation_11() -> None:
+    text, image = torch.randn(2, 5, 8), torch.randn(2, 7, 8)
+    rows = []
+    for b in range(2):
+        scores = text[b] @ image[b].T / 8**0.5
+        rows.append(torch.softmax(scores, -1) @ image[b] + text[b])
+    assert torch.allclose(align(text, image), torch.stack(rows), atol=1e-6)
+
+
+def test_the_words_reach_the_codes_and_masked_words_do_not() -> None:
+    torch.manual_seed(0)
+    model = StackedDecoder(SMALL_PAINTER, SMALL).eval()
+    glob, text = torch.zeros(1, 16, dtype=torch.long), torch.randn(1, 6, 384)
+    mask = torch.tensor([[1, 1, 1, 0, 0, 0]])
+    hidden = model(glob, None, text, mask)
+    other = text.clone()
+    other[:, 1] += 1
+    assert not torch.allclose(hidden, model(glob, None, other, mask))
+    other = text.clone()
+    other[:, 4] += 1
+    assert torch.allclose(hidden, model(glob, None, other, mask), atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [4, 8, 16])
+def test_the_halton_order_visits_every_place_once(side: int) -> None:
+    assert sorted(halton_order(side)) == list(range(side * side))
+
+
+def test_halton_prefixes_are_spread_out() -> None:
+    first = halton_order(8)[:16]
+    assert len({(p // 8 // 4, p % 8 // 4) for p in first}) == 4  # every quarter of the picture
+    assert max(sum((p // 8 // 4, p % 8 // 4) == q for p in first) for q in [(0, 0), (0, 1), (1, 0), (1, 1)]) <= 5
+
+
+@pytest.mark.parametrize(("side", "steps"), [(4, 3), (8, 5), (8, 1), (4, 99)])
+def test_a_schedule_fills_everything_and_more_later(side: int, steps: int) -> None:
+    parts = schedule(side, steps)
+    assert sorted(p for part in parts for p in part) == list(range(side * side))
+    assert len(parts[0]) <= len(parts[-1])
+    assert all(parts)
+
+
+def test_uniforms_are_uniform_and_differ_between_seeds() -> None:
+    u = uniforms(torch.arange(200), 80)
+    assert u.shape == (200, 80)
+    assert float(u.min()) > 0 and float(u.max()) < 1
+    assert abs(float(u.mean()) - 0.5) < 0.01
+    assert abs(float(u.std()) - 12**-0.5) < 0.01
+    between = torch.corrcoef(u.T)
+    assert float((between - torch.eye(80)).abs().max()) < 0.35
+    assert len(torch.unique(u[:, 0])) == 200
+    assert torch.equal(u, uniforms(torch.arange(200), 80))
+
+
+def test_large_seeds_are_as_good_as_small_ones() -> None:
+    u = uniforms(torch.tensor([0, 2**31 - 1, 2**31, 2**62, 2**63 - 1]), 80)
+    assert len({tuple(row.tolist()) for row in u}) >= 4
+    assert abs(float(u.mean()) - 0.5) < 0.05
+
+
+def test_sampling_follows_the_distribution() -> None:
+    p = torch.tensor([0.5, 0.3, 0.2, 0.0])
+    logits = p.clamp(min=1e-9).log().expand(1, 10_000, 4)
+    counts = torch.bincount(sample(logits, torch.rand(1, 10_000), 1.0).flatten(), minlength=4) / 10_000
+    assert torch.allclose(counts, p, atol=0.03)
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    torch.manual_seed(0)
+    text, tokenizer = TextEncoder(16), Tokenizer(SMALL)
+    return Generator(text, tokenizer, StackedDecoder(SMALL_PAINTER, SMALL), Decoding()).requires_grad_(False)
+
+
+def paint(generator: Generator, prompts: list[str], seeds: list[int]) -> torch.Tensor:
+    ids, mask = generator.text.pieces(prompts)
+    seed = torch.tensor(seeds)
+    return generator(torch.from_numpy(ids), torch.from_numpy(mask), seed, torch.full((len(seeds),), 3.0))
+
+
+def test_a_seed_is_a_picture(generator: Generator) -> None:
+    first = paint(generator, ["plum", "plum"], [1, 2])
+    assert first.shape == (2, 64, 64, 3) and first.dtype == torch.uint8
+    assert torch.equal(first, paint(generator, ["plum", "plum"], [1, 2]))
+    assert not torch.equal(first[0], first[1])
+
+
+def test_a_picture_does_not_depend_on_its_batch(generator: Generator) -> None:
+    together = paint(generator, ["plum", "a lone boat", "bamboo"], [1, 2, 3])
+    alone = paint(generator, ["a lone boat"], [2])
+    assert (together[1].int() - alone[0].int()).abs().max() <= 1
+
+
+def test_all_codes_are_filled(generator: Generator) -> None:
+    features, mask = generator.text.read(["plum"])
+    glob, detail = generator.codes(features, mask, torch.tensor([5]), torch.tensor([2.0]))
+    assert int(glob.max()) < SMALL.global_codes
+    assert int(detail.max()) < SMALL.detail_codes
+    side = generator.tokenizer.grid
+    codes = Codes(glob.view(1, side // 2, side // 2), detail.view(1, side, side))
+    assert generator.tokenizer.decode(codes, pooled(features, mask)).shape == (1, 3, 64, 64)
