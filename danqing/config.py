@@ -209,11 +209,11 @@ class ClipTraining:
     guide: str = "guide-64"
     """Name of a JSON model config in danqing/models/clip_configs."""
     judge: str = "judge-64"
-    steps: int = 120
+    steps: int = 140
     batch: int = 64
     lr: float = 1e-3
     warmup: int = 20
-    checkpoint: int = 50
+    checkpoint: int = 40
     log: int = 20
     seed: int = 0
 
@@ -223,7 +223,7 @@ class PainterModel:
     """Shape of the stacked decoder."""
 
     width: int = 192
-    depth: int = 6
+    depth: int = 4
     heads: int = 4
     mlp: int = 3
     """Hidden width of the feed-forward part, in multiples of `width`."""

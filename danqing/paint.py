@@ -106,7 +106,7 @@ def check_guidance(guidance: float) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not 0 <= value <= 100:
-        raise DanqingError(f"the guidance is {guidance!r}: use a number from 0 (ignores the words) to 100, usually 1 to 8")
+        raise DanqingError(f"the guidance is {guidance!r}: use a number from 0 to 100, usually between 1 and 8")
     return value
 
 

@@ -253,6 +253,4 @@ _PAIRS = (
     "點点苔苔葱葱鬱郁叢丛簇簇叢丛爛烂漫漫幅幅張张羣群衆众裏里裡里鄰邻鐘钟鍾钟聯联雜杂務务衛卫禮礼豐丰樂乐歡欢"
     "紫紫藤藤蘿萝薔蔷薇薇棲栖鷥鸶麞獐鯉鲤鱖鳜鰱鲢鱗鳞龜龟鼈鳖蓬蓬蒲蒲薺荠蔔卜蘿萝筍笋薑姜豬猪盡尽寫写"
 )
-TRADITIONAL: dict[str, str] = {
-    _PAIRS[i]: _PAIRS[i + 1] for i in range(0, len(_PAIRS), 2) if _PAIRS[i] != _PAIRS[i + 1]
-}
+TRADITIONAL: dict[str, str] = {_PAIRS[i]: _PAIRS[i + 1] for i in range(0, len(_PAIRS), 2) if _PAIRS[i] != _PAIRS[i + 1]}

@@ -52,7 +52,8 @@ class Display:
         elif event.get("state") == "failed":
             self._fail(step)
         elif "progress" in event:
-            self._progress(step, *event["progress"], event.get("note", ""))
+            done, total = event["progress"]
+            self._progress(step, done, total, event.get("note", ""))
 
     def _start(self, step: str) -> None:
         self._began[step] = time.monotonic()

@@ -47,7 +47,7 @@ class Forwarder:
             for run in self._runs.values():  # what neither ended nor failed was stopped
                 run.finish("KILLED")
             parent.finish(self._status)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the run goes on, and its summary says why MLflow did not
             lines = str(error).strip().splitlines() or [type(error).__name__]
             self.error = lines[0]
 

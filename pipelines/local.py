@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -110,7 +111,9 @@ def _execute(arguments: Mapping[str, Any], folder: Path) -> bool:
         runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "artifacts"), raise_on_error=True
     )
     try:
-        pipeline_orchestrator.run_local_pipeline(_here(danqing.pipeline_spec), dict(arguments))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about placement and images, which are for the cluster
+            pipeline_orchestrator.run_local_pipeline(_here(danqing.pipeline_spec), dict(arguments))
     except RuntimeError as error:
         print(error)  # into the log; what the user reads comes from the step itself
         return False

@@ -1,7 +1,7 @@
 """Write params.yaml: every knob of a preset, so that `dvc exp run -S painter.steps=300` finds what it changes.
 
-    python -m pipelines.params                  # the default preset → params.yaml, which git tracks
-    python -m pipelines.params debug -o params.yaml
+python -m pipelines.params                  # the default preset → params.yaml, which git tracks
+python -m pipelines.params debug -o params.yaml
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def text_of(preset: str = "default") -> str:
     """The preset as YAML, sections in the order of the steps."""
     import yaml
 
-    head = f"# The preset `{preset}`, written by `python -m pipelines.params {preset}`. dvc.yaml reads it; change what you like.\n"
+    head = f"# The preset `{preset}`, written by `python -m pipelines.params {preset}` and read by dvc.yaml.\n"
     body = yaml.safe_dump(config.as_dict(config.preset(preset)), sort_keys=False, allow_unicode=True)
     return head + str(body)
 

@@ -8,6 +8,7 @@ from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
 ACCELERATOR = "nvidia.com/gpu"
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point in a pod
 POOL_LABEL, POOL = "danqing/pool", "gpu"
 SETTINGS = "danqing"
 MEMO_CLAIM, MEMO = "danqing-memo", "/memo"
@@ -20,7 +21,7 @@ def gpu_pool(task: PipelineTask, *, gpus: int = 1, memory: str = "32Gi", shared_
     kubernetes.add_toleration(task, key=ACCELERATOR, operator="Exists", effect="NoSchedule")
     kubernetes.add_node_selector(task, label_key=POOL_LABEL, label_value=POOL)
     kubernetes.empty_dir_mount(
-        task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit=shared_memory
+        task, volume_name="shm", mount_path=SHARED_MEMORY, medium="Memory", size_limit=shared_memory
     )
     return task
 

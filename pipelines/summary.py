@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from danqing import config, files
+from danqing import config, files, package
 from danqing.errors import DanqingError
 from danqing.platform import registry, tracking
 from pipelines.events import Event
@@ -53,13 +54,15 @@ class Summary:
         """How to open the run in a browser."""
         if tracking.sqlite_file(self.mlflow) is None:
             return self.mlflow
-        return f"mlflow ui --backend-store-uri {self.mlflow}"
+        return f"mlflow ui --backend-store-uri {shlex.quote(self.mlflow)}"
 
     def show(self, console: Console) -> None:
         def say(name: str, value: object) -> None:
             # No wrapping: paths and commands are there to be copied.
             console.print(f"  {name:<9} {value}", highlight=False, markup=False, soft_wrap=True)
 
+        usual = self.workspace == package.workspace().resolve()
+        here = "" if usual else f"DANQING_WORKSPACE={shlex.quote(str(self.workspace))} "
         console.print(f"\nfinished in {_duration(self.seconds)}", highlight=False)
         if self.reused:
             say("reused", f"{', '.join(self.reused)} (unchanged)")
@@ -76,12 +79,12 @@ class Summary:
             for reason in self.reasons:
                 if reason.startswith("FAILED"):
                     say("", reason)
-            say("", f"`danqing promote {self.version}` makes it champion all the same")
+            say("", f"`{here}danqing promote {self.version}` makes it champion all the same")
         say("mlflow", self.mlflow_command)
         if self.tracking_error:
             say("", f"MLflow did not get everything: {self.tracking_error}")
-        say("paint", 'danqing paint "a lone boat under misty mountains, freehand" -o boat.png')
-        say("serve", "danqing serve")
+        say("paint", f'{here}danqing paint "a lone boat under misty mountains, freehand" -o boat.png')
+        say("serve", f"{here}danqing serve")
 
 
 def _duration(seconds: float) -> str:

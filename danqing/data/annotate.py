@@ -26,6 +26,8 @@ from danqing.monitor import Monitor
 from danqing.taxonomy import THEMES
 from danqing.wordpieces import WordPieces
 
+MOUNTAINS = 0.25
+"""Share of ink above which a landscape of which nothing is known is said to show mountains, as most do."""
 FAINT = 0.02
 """Share of coloured pixels below which a caption does not speak of colour."""
 
@@ -89,16 +91,18 @@ def _record(record: Record, config: Annotate, words: WordPieces) -> Record:
         paper = "paper" in record["medium"].lower() or "纸" in record["medium"]
         ground = "paper" if paper else "silk" if seen.silk else ""
     faint = filled["palette"] == "colour" and seen.colour < FAINT
-    english, chinese = captions.compose(
-        filled | {"palette": ""} if faint else filled, others, ground, words.count
-    )
+    english, chinese = captions.compose(filled | {"palette": ""} if faint else filled, others, ground, words.count)
     named = bool(kinds) or (bool(record["title"] or record["title_zh"]) and bool(record["theme"]))
-    return filled | _picture_columns(cropped) | {
-        "caption_en": english,
-        "caption_zh": chinese,
-        "caption_origin": "metadata" if named else "measured",
-        "white_space": seen.white,
-    }
+    return (
+        filled
+        | _picture_columns(cropped)
+        | {
+            "caption_en": english,
+            "caption_zh": chinese,
+            "caption_origin": "metadata" if named else "measured",
+            "white_space": seen.white,
+        }
+    )
 
 
 def _picture_columns(cropped: Cropped) -> Record:
@@ -128,9 +132,7 @@ def _described(record: Record, theme: str, kinds: list[str], seen: measure.Measu
 
 def _content(theme: str, kinds: list[str], seen: measure.Measures) -> str:
     stated = metadata.content(theme, kinds)
-    if theme == "landscape" and not kinds and seen.ink > 0.34:
-        return "mountains"
-    return stated or "landscape"
+    return stated or ("mountains" if seen.ink > MOUNTAINS else "landscape")
 
 
 def _others(record: Record, kinds: list[str], seen: measure.Measures) -> list[str]:

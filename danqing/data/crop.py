@@ -69,10 +69,10 @@ def centre(image: tuple[int, int], size: tuple[int, int]) -> tuple[float, float]
 
 
 def ground_tone(picture: np.ndarray) -> np.ndarray:
-    """The tone of the blank ground, RGB float (3,): the most frequent brightness among the brighter half."""
+    """The tone of the blank ground, RGB float (3,): the most frequent brightness of the brightest third."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     histogram = cv2.GaussianBlur(np.bincount(grey.ravel(), minlength=256).astype(np.float32)[None], (0, 0), 4)[0]
-    histogram[: int(np.median(grey))] = 0
+    histogram[: int(np.percentile(grey, 65))] = 0
     peak = int(histogram.argmax())
     near = np.abs(grey.astype(int) - peak) <= 6
     return np.median(picture[near], axis=0) if near.any() else np.median(picture.reshape(-1, 3), axis=0)

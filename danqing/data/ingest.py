@@ -151,14 +151,13 @@ def ingest(*, out: Path, config: Ingest, monitor: Monitor, scratch: Path) -> dic
     return metrics
 
 
-def _duplicates(
-    batches: _Batches, numbers: list[int], limit: int | None
-) -> tuple[dict[str, str], dict[str, str], int]:
+def _duplicates(batches: _Batches, numbers: list[int], limit: int | None) -> tuple[dict[str, str], dict[str, str], int]:
     """(id of a copy → reason, id of a kept record → group, records that a look-alike moved to another group)."""
     rows = [row for number in numbers for row in batches.columns(number, ["id", "sha256", "phash", "group"])]
     first: dict[str, str] = {}
     ids: set[str] = set()
-    kept, copies = [], {}
+    kept: list[Record] = []
+    copies: dict[str, str] = {}
     for row in rows:
         if row["sha256"] in first:
             copies[row["id"]] = f"exact copy of {first[row['sha256']]}"

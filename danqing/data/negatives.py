@@ -46,7 +46,7 @@ def _photograph(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _bokeh(rng: np.random.Generator, n: int) -> np.ndarray:
-    picture = _ramp(rng, n).astype(np.uint8).copy()
+    picture: np.ndarray = _ramp(rng, n).astype(np.uint8).copy()
     for _ in range(int(rng.integers(6, 25))):
         layer = picture.copy()
         cv2.circle(layer, tuple(int(v) for v in rng.integers(0, n, 2)), int(rng.integers(3, 20)), _colour(rng), -1)
@@ -81,7 +81,7 @@ def _noise(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _flat(rng: np.random.Generator, n: int) -> np.ndarray:
-    picture = np.array(_colour(rng)) + rng.normal(0, rng.uniform(0, 6), (n, n, 1))
+    picture = np.asarray(_colour(rng), float) + rng.normal(0, rng.uniform(0, 6), (n, n, 1))
     return np.clip(np.broadcast_to(picture, (n, n, 3)), 0, 255).astype(np.uint8)
 
 

@@ -113,7 +113,7 @@ class _Job:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        return {"loss": float(loss), "accuracy": float((logits.argmax(1) == y).float().mean())}
+        return {"loss": loss.item(), "accuracy": (logits.argmax(1) == y).float().mean().item()}
 
 
 @torch.no_grad()
@@ -153,13 +153,13 @@ def _screen(source: Path, out: Path, config: Screen, monitor: Monitor, scratch: 
         raise DataError(f"{source}: no picture has a theme, so there is nothing to learn screening from; fill in the "
                         "theme column of metadata.csv, or ingest brush pictures as well")  # fmt: skip
     classes = [*themes, NOT_PAINTING]
-    made = max(64, len(rows) // 4)
+    made = max(200, len(rows) // 4)
     wrong = np.stack([negative(config.seed, index, config.size) for index in range(made)])
     # The same hash as the split's: what the models are tested on is not learnt from here either.
     held = np.array([position(row["group"]) >= 0.8 for row in rows])
     known = np.array([row["theme"] in themes for row in rows])
     labels = np.array([classes.index(row["theme"]) if row["theme"] in themes else -1 for row in rows])
-    wrong_held = np.arange(made) % 5 == 4
+    wrong_held = np.arange(made) // 10 % 5 == 4  # whole rounds: every kind of negative is learnt and is tested
     learn = known & ~held if (known & ~held).any() else known
     job = _Job(
         config,
@@ -173,9 +173,7 @@ def _screen(source: Path, out: Path, config: Screen, monitor: Monitor, scratch: 
     )  # fmt: skip
     p = probabilities(job.net, pictures, monitor)
     p_wrong = probabilities(job.net, wrong[wrong_held])
-    judged = {
-        row["id"]: (themes[int(q[:-1].argmax())], float(1 - q[-1])) for row, q in zip(rows, p, strict=True)
-    }
+    judged = {row["id"]: (themes[int(q[:-1].argmax())], float(1 - q[-1])) for row, q in zip(rows, p, strict=True)}
     metrics, rejected = _verdict(rows, p, p_wrong, labels, held & known, config)
     metrics = {"pictures": len(rows) - len(rejected), "loss": history[-1]["loss"], **metrics}
     reasons = {r.id: r for r in rejected}

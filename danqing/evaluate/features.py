@@ -34,7 +34,8 @@ class PictureFeatures:
         from danqing.models.features import EfficientNetFeatures
 
         self.device = device()
-        self.extractor = EfficientNetFeatures().to(self.device, memory_format=torch.channels_last)
+        self.extractor = EfficientNetFeatures().to(self.device)
+        self.extractor.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # a quarter faster on a CPU
 
     @torch.inference_mode()
     def __call__(self, images_NHWC: np.ndarray, done: Callable[[int], None] = lambda count: None) -> np.ndarray:

@@ -57,7 +57,8 @@ def _factor(centred_ND: np.ndarray) -> np.ndarray:
     """Rows whose Gram matrix XᵀX is the same, at most D of them."""
     if len(centred_ND) <= centred_ND.shape[1]:
         return centred_ND
-    return np.linalg.qr(centred_ND, mode="r")
+    _, rows = np.linalg.qr(centred_ND)
+    return rows
 
 
 def frechet_distance(a_ND: np.ndarray, b_MD: np.ndarray) -> float:

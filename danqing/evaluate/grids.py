@@ -77,7 +77,7 @@ def wrap(text: str, width: int, size: int, lines: int) -> list[str]:
 
 
 def sheet(
-    rows: Sequence[Sequence[np.ndarray]],
+    rows: Sequence[np.ndarray],
     captions: Sequence[str],
     *,
     columns: int,
@@ -85,7 +85,8 @@ def sheet(
     labels: Sequence[str] = (),
     foot: str = "",
 ) -> np.ndarray:
-    """A sheet as uint8 (H, W, 3). rows: stacks of equally many uint8 pictures, drawn one above the other in each cell.
+    """A sheet as uint8 (H, W, 3). rows: equally large sets of pictures, uint8 (N, H, W, 3); a
+    cell shows one of each, one above the other.
 
     captions: one for each cell, four lines at most. labels: the name of each stack, written beside the first column.
     foot: one quiet line at the bottom.

@@ -30,6 +30,7 @@ _PAD, _UNKNOWN, _START = 0, 1, 2
 _BERT_PAD, _BERT_UNKNOWN, _BERT_CLS, _BERT_SEP = 0, 100, 101, 102
 _BERT_SIZE = 30_522
 Statistics = tuple[float, float, float]
+_LEAN: list[Any] = []
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def _borrowed_modules(modules: Mapping[str, types.ModuleType | None]) -> Iterato
         sys.modules.update(before)
 
 
-def open_clip_classes() -> tuple[type[nn.Module], type[nn.Module]]:
+def open_clip_classes() -> tuple[Any, Any]:
     """open_clip's `CLIP` and `ClipLoss`, in hundredths of a second instead of five.
 
     open_clip's package pulls in transformers, timm and torchvision for towers that we don't build. Its model file
@@ -74,9 +75,6 @@ def open_clip_classes() -> tuple[type[nn.Module], type[nn.Module]]:
             for name in [n for n in sys.modules if n.startswith("open_clip.")]:
                 del sys.modules[name]
     return _LEAN[0], _LEAN[1]
-
-
-_LEAN: list[type[nn.Module]] = []
 
 
 def read_config(name: str) -> dict[str, Any]:
@@ -113,7 +111,7 @@ class Clip(nn.Module):
         model, _ = open_clip_classes()
         text = {**config["text_cfg"], "vocab_size": len(vocabulary) + 4}
         vision = dict(config["vision_cfg"])
-        self.net = model(embed_dim=config["embed_dim"], vision_cfg=vision, text_cfg=text)  # type: ignore[call-arg]
+        self.net: Any = model(embed_dim=config["embed_dim"], vision_cfg=vision, text_cfg=text)
         self.config, self.vocabulary = dict(config), list(vocabulary)
         self.size, self.embed_dim = int(vision["image_size"]), int(config["embed_dim"])
         self._words = WordPieces(length=int(text["context_length"]))
@@ -126,7 +124,7 @@ class Clip(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.net.logit_scale.device
+        return next(self.net.parameters()).device
 
     @property
     def scale(self) -> Tensor:

@@ -81,7 +81,7 @@ def _decoded(data: bytes) -> tuple[str, str]:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             return f"{image.width} x {image.height}", ""
-    except Exception as error:  # Pillow raises many kinds, and each means that this is no picture
+    except Exception as error:  # noqa: BLE001 - Pillow raises many kinds, and each means that this is no picture
         return "", str(error) or type(error).__name__
 
 

@@ -131,7 +131,7 @@ class Tolerant:
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         try:
             self._run.metrics(values, step)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the training matters more
             if not self._failed:
                 print(f"MLflow does not take metrics ({error}); going on without", file=sys.stderr, flush=True)
             self._failed = True

@@ -5,6 +5,7 @@ danqing train-clip --corpus annotated/ --out clip/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,8 @@ class Contrastive:
         plain = [p for p in clip.parameters() if p.ndim < 2]
         groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
         self.modules: dict[str, nn.Module] = {"clip": clip}
-        self.optimizers = {"adamw": torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))}
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"adamw": optimizer}
 
     def step(self, step: int, indices: np.ndarray) -> dict[str, float]:
         optimizer = self.optimizers["adamw"]
@@ -169,7 +171,7 @@ class _Part:
     def __init__(self, monitor: Monitor, role: str, number: int) -> None:
         self._monitor, self._role, self._number = monitor, role, number
 
-    def metrics(self, values: dict[str, float], step: int | None = None) -> None:  # type: ignore[override]
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         self._monitor.metrics({f"{self._role}_{name}": value for name, value in values.items()}, step)
 
     def progress(self, done: int, total: int, note: str = "") -> None:

@@ -66,7 +66,9 @@ class Danqing:
         """The guidance that a call without one gets."""
         return float(self._parameter("guidance"))
 
-    def paint(self, prompt: str, seed: int = 0, guidance: float | None = None, *, timeout: float | None = None) -> Image:
+    def paint(
+        self, prompt: str, seed: int = 0, guidance: float | None = None, *, timeout: float | None = None
+    ) -> Image:
         """The picture, RGB. The same prompt, seed and guidance give the same picture.
 
         seed: 0 … 2^63 - 1. guidance: None takes the model's own default. Raises ServingError: no server, too slow, or

@@ -73,7 +73,7 @@ class Server:
 
     @property
     def _reachable(self) -> str:
-        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not bound
 
     def __enter__(self) -> Self:
         self.start()
@@ -170,10 +170,8 @@ class Server:
             group = self._process.pid
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                pass
             # What is left of the group by now does not want to go.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
@@ -250,7 +248,7 @@ def serve(
     try:
         with server:
             say(f"serving {repository.name}: gRPC {server.url}, HTTP {server.http_url}, metrics {server.metrics_url}")
-            say(f'paint with: danqing paint "a lone boat under misty mountains, freehand" --url {server.url} -o boat.png')
+            say(f'try: danqing paint "a lone boat under misty mountains, freehand" --url {server.url} -o boat.png')
             say(f"on a GPU, by NVIDIA's image: {docker_line(repository)}")
             say("Ctrl-C stops it")
             status = server.wait()

@@ -34,9 +34,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _empty_registry: Path) 
     def go(count: int = 20, **arguments: object) -> tuple:
         stream = io.StringIO()
         try:
-            summary = run_local("debug", {"ingest.count": count}, workspace=workspace, stream=stream, **arguments)
+            summary = run_local(
+                "debug", {"ingest.count": count}, workspace=workspace, init="scratch", stream=stream, **arguments
+            )
         except RunFailed as error:
-            return error, stream.getvalue()
+            if count in (13, 14, 15):
+                return error, stream.getvalue()
+            log = next((workspace / "runs").glob("*/run.log"))
+            raise AssertionError(f"{error}\n{log.read_text()[-3000:]}") from error
         return summary, stream.getvalue()
 
     return go
@@ -50,7 +55,7 @@ def test_a_run_ends_with_a_model_and_says_where_everything_is(run: Callable) -> 
     assert summary.version == summary.champion == 1 and summary.promoted
     for name in ("samples.png", "report.html", "validation.html"):
         assert summary.latest[name].is_file() and str(summary.latest[name]) in seen
-    for told in ("mlflow ui --backend-store-uri sqlite:///", "danqing paint", "danqing serve", "version 1, champion"):
+    for told in ("mlflow ui --backend-store-uri 'sqlite:///", "danqing paint", "danqing serve", "version 1, champion"):
         assert told in seen
     assert "KFP Executor" not in seen and "KFP Executor" in (
         summary.workspace / "runs" / summary.run_id / "run.log"

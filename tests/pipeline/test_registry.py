@@ -82,9 +82,7 @@ def gate(evaluation: Path, out: Path, uri: str) -> dict:
     return decision
 
 
-def test_the_gate_writes_its_decision_even_for_a_metric_that_is_nan(
-    folder: Callable, tmp_path: Path, uri: str
-) -> None:
+def test_the_gate_writes_its_decision_even_for_a_metric_that_is_nan(folder: Callable, tmp_path: Path, uri: str) -> None:
     decision = gate(folder("evaluation", "metrics.json", GOOD | {"match_p": math.nan}), tmp_path / "out", uri)
     assert decision["promote"] is False and decision["champion"] is None
     assert any(reason.startswith("FAILED: match_p") for reason in decision["reasons"])
@@ -155,9 +153,7 @@ def test_the_workspace_points_to_the_champion(registered: Callable, uri: str, tm
     assert (packages.champion(workspace) / "generate.onnx").read_text() == "graph one"
 
 
-def test_the_pointer_follows_an_alias_that_was_moved_elsewhere(
-    registered: Callable, uri: str, tmp_path: Path
-) -> None:
+def test_the_pointer_follows_an_alias_that_was_moved_elsewhere(registered: Callable, uri: str, tmp_path: Path) -> None:
     from danqing.platform import tracking
 
     registered("one", True)
@@ -173,7 +169,7 @@ def test_what_is_not_there_is_named_with_what_is(registered: Callable, uri: str)
     with pytest.raises(RegistryError, match="no previous champion"):
         registry.rollback(tracking_uri=uri)
     registered("one", True)
-    with pytest.raises(RegistryError, match="'9'.*1=challenger/champion"):
+    with pytest.raises(RegistryError, match=r"'9'.*1=challenger/champion"):
         registry.promote(9, tracking_uri=uri)
     assert registry.previous(uri) is None
 
@@ -181,7 +177,7 @@ def test_what_is_not_there_is_named_with_what_is(registered: Callable, uri: str)
 def test_a_package_that_was_damaged_is_not_handed_out(registered: Callable, uri: str) -> None:
     registered("one", True)
     (registry.download(1, tracking_uri=uri) / "generate.onnx").write_text("damaged")
-    with pytest.raises(StorageError, match="generate.onnx"):
+    with pytest.raises(StorageError, match=r"generate\.onnx"):
         registry.download(1, tracking_uri=uri)
 
 
@@ -207,6 +203,6 @@ def test_a_database_with_other_tables_is_left_to_mlflow(
 
 def test_a_server_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(RegistryError, match="http://127.0.0.1:9") as error:
+    with pytest.raises(RegistryError, match=r"http://127\.0\.0\.1:9") as error:
         registry.champion("http://127.0.0.1:9")
     assert "\n" not in str(error.value)

@@ -14,7 +14,9 @@ from danqing.errors import DataError, StorageError
 
 def _records(count: int) -> list[corpus.Record]:
     picture = corpus.encode(np.full((8, 8, 3), 200, np.uint8))
-    return [corpus.record(id=f"r{i}", image=picture, source="brush", split="train", width=8, height=8) for i in range(count)]
+    return [
+        corpus.record(id=f"r{i}", image=picture, source="brush", split="train", width=8, height=8) for i in range(count)
+    ]
 
 
 def test_what_is_written_is_read_in_order(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_an_unknown_column_is_refused() -> None:
 
 
 def test_an_empty_corpus_is_an_error_that_names_a_reason(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no picture is left.*1 were set aside.*empty file"):
+    with pytest.raises(DataError, match=r"no picture is left.*1 were set aside.*empty file"):
         corpus.write(tmp_path, [], [Rejected(id="x", reason="empty file")])
 
 

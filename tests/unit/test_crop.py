@@ -45,7 +45,7 @@ def test_a_large_subject_is_cropped_to() -> None:
     x0, y0, x1, y1 = got.box
     assert x1 - x0 == y1 - y0 <= 400
     assert x0 <= 492 and x1 >= 748  # the whole blob is inside
-    assert 0 <= x0 and x1 <= 800 and 0 <= y0 and y1 <= 400
+    assert x0 >= 0 and x1 <= 800 and y0 >= 0 and y1 <= 400
 
 
 def test_a_small_subject_is_scaled_up_with_the_ground_around_it() -> None:

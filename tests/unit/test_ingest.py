@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 from collections.abc import Callable
@@ -55,10 +56,21 @@ def _reasons(out: Path) -> dict[str, str]:
 
 
 def test_a_folder_comes_in_with_all_facts(tmp_path: Path) -> None:
-    row = {"id": "a", "file": "images/a.png", "licence": "CC0-1.0", "title": "Wintry plum", "title_zh": "清 石濤 墨梅圖 軸",
-           "period": "Qing dynasty (1644–1911)", "medium": "Hanging scroll; ink on paper", "genre": "花鸟",
-           "tags": "Plum; Birds", "source_institution": "A museum", "source_url": "https://example.org/1", "group": "work-1",
-           "a column of their own": "x"}  # fmt: skip
+    row = {
+        "id": "a",
+        "file": "images/a.png",
+        "licence": "CC0-1.0",
+        "title": "Wintry plum",
+        "title_zh": "清 石濤 墨梅圖 軸",
+        "period": "Qing dynasty (1644–1911)",
+        "medium": "Hanging scroll; ink on paper",
+        "genre": "花鸟",
+        "tags": "Plum; Birds",
+        "source_institution": "A museum",
+        "source_url": "https://example.org/1",
+        "group": "work-1",
+        "a column of their own": "x",
+    }
     data = _png(1)
     folder = _write(tmp_path / "in", [row, {"id": "b", "file": "images/b.png", "licence": "cc0"}],
                     {"images/a.png": data, "images/b.png": _png(2)})  # fmt: skip
@@ -111,7 +123,10 @@ def _truncated() -> bytes:
 def test_an_unusable_picture_is_set_aside_and_the_others_come_in(
     tmp_path: Path, make: Callable[[], bytes], licence: str, reason: str
 ) -> None:
-    rows = [{"id": "good", "file": "good.png", "licence": "CC0-1.0"}, {"id": "bad", "file": "bad.png", "licence": licence}]
+    rows = [
+        {"id": "good", "file": "good.png", "licence": "CC0-1.0"},
+        {"id": "bad", "file": "bad.png", "licence": licence},
+    ]
     folder = _write(tmp_path / "in", rows, {"good.png": _png(5), "bad.png": make()})
     out, metrics = _run(tmp_path, f"folder:{folder}")
     assert [r["id"] for r in corpus.read(out)] == ["good"]
@@ -119,7 +134,9 @@ def test_an_unusable_picture_is_set_aside_and_the_others_come_in(
     assert metrics["set_aside"] == 1
 
 
-@pytest.mark.parametrize("file", ["../secret.png", "/etc/secret.png", "images/../../secret.png", "C:\\secret.png", "link.png"])
+@pytest.mark.parametrize(
+    "file", ["../secret.png", "/etc/secret.png", "images/../../secret.png", "C:\\secret.png", "link.png"]
+)
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path: Path, file: str) -> None:
     (tmp_path / "secret.png").write_bytes(_png(9))
     rows = [{"id": "good", "file": "good.png", "licence": "CC0-1.0"}, {"id": "bad", "file": file, "licence": "CC0-1.0"}]
@@ -146,7 +163,7 @@ def test_a_missing_file_and_a_repeated_id_are_set_aside(tmp_path: Path) -> None:
         (b"title,licence\nx,CC0-1.0\n", "a column `id` or `file` is needed"),
         (b"id,file\na,a.png\n", "a column `licence` is needed"),
         (b"id,licence\n", "the table has no rows"),
-        ("id,licence\n山,CC0-1.0\n".encode("gb18030"), "not UTF-8"),
+        ("id,licence\n山水画,CC0-1.0\n".encode("gb18030"), "not UTF-8"),
     ],
     ids=["none", "empty", "no id", "no licence column", "no rows", "gb18030"],
 )
@@ -167,7 +184,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_when_nothing_is_usable_the_error_names_a_reason(tmp_path: Path) -> None:
     folder = _write(tmp_path / "in", [{"id": "a", "file": "a.png", "licence": "CC0-1.0"}], {"a.png": b""})
-    with pytest.raises(DataError, match="no picture is left.*the file is empty"):
+    with pytest.raises(DataError, match=r"no picture is left.*the file is empty"):
         _run(tmp_path, f"folder:{folder}")
 
 
@@ -175,7 +192,12 @@ def test_exact_copies_are_set_aside_and_look_alikes_share_a_group(tmp_path: Path
     picture = paint(compose(11), 200)
     buffer = io.BytesIO()
     Image.fromarray(picture).resize((180, 180)).save(buffer, "JPEG", quality=80)
-    files = {"a.png": corpus.encode(picture), "b.jpg": buffer.getvalue(), "c.png": corpus.encode(picture), "d.png": _png(12)}
+    files = {
+        "a.png": corpus.encode(picture),
+        "b.jpg": buffer.getvalue(),
+        "c.png": corpus.encode(picture),
+        "d.png": _png(12),
+    }
     rows = [{"id": f.split(".")[0], "file": f, "licence": "CC0-1.0", "group": f"g-{f[0]}"} for f in files]
     out, metrics = _run(tmp_path, f"folder:{_write(tmp_path / 'in', rows, files)}")
     groups = {r["id"]: r["group"] for r in corpus.read(out)}
@@ -208,12 +230,22 @@ def test_a_turned_and_a_transparent_picture_come_in_upright_and_on_white(tmp_pat
     assert pictures["clear"].min() > 250
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_unwritable_output_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out").chmod(0o500)
-    with pytest.raises(StorageError, match="permission denied"):
+@pytest.mark.parametrize(
+    ("number", "message"), [(errno.EACCES, "permission denied; choose a folder"), (errno.ENOSPC, "the disk is full")]
+)
+def test_an_output_that_cannot_be_written_is_one_clear_line_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", refused)
+    with pytest.raises(StorageError, match=message) as caught:
         _run(tmp_path, "brush", count=4, size=64)
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(os, "fsync", real)
+    assert _run(tmp_path, "brush", count=4, size=64)[1]["pictures"] == 4
 
 
 def test_an_output_below_a_file_is_one_clear_line(tmp_path: Path) -> None:
@@ -261,7 +293,8 @@ def test_many_processes_paint_what_one_paints() -> None:
 def test_a_killed_ingest_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"id": f"p{i}", "file": f"p{i}.png", "licence": "CC0-1.0"} for i in range(12)]
     folder = _write(tmp_path / "in", rows, {f"p{i}.png": _png(i) for i in range(12)})
-    whole, _ = _run(tmp_path / "whole" if (tmp_path / "whole").mkdir() is None else tmp_path, f"folder:{folder}")
+    (tmp_path / "whole").mkdir()
+    whole, _ = _run(tmp_path / "whole", f"folder:{folder}")
     monkeypatch.setattr(Folder, "batch", 4)
     read: list[str] = []
     true_read = Folder._read
@@ -296,7 +329,8 @@ def test_perceptual_hashes_survive_scaling_and_tell_pictures_apart() -> None:
 def test_near_pairs_finds_exactly_what_comparing_all_finds() -> None:
     rng = np.random.default_rng(0)
     values = [int.from_bytes(rng.bytes(8)) for _ in range(150)]
-    values += [v ^ sum(1 << int(b) for b in rng.choice(64, int(rng.integers(0, 7)), replace=False)) for v in values[:80]]
+    flips = [sum(1 << int(b) for b in rng.choice(64, int(rng.integers(0, 7)), replace=False)) for _ in range(80)]
+    values += [v ^ flip for v, flip in zip(values[:80], flips, strict=True)]
     hashes = [f"{v:016x}" for v in values]
     brute = {(i, j) for j in range(len(hashes)) for i in range(j) if phash.distance(hashes[i], hashes[j]) <= 4}
     found = list(phash.near_pairs(hashes, 4))

@@ -8,9 +8,9 @@ import pytest
 from danqing.evaluate import probe
 
 
-def clusters(count: int, seed: int, names: tuple[str, ...] = ("boat", "bamboo", "bird")) -> tuple[np.ndarray, list[str]]:
+def clusters(count: int, seed: int) -> tuple[np.ndarray, list[str]]:
     """Features that tell their label, under a different scale in each dimension."""
-    random = np.random.default_rng(seed)
+    names, random = ("boat", "bamboo", "bird"), np.random.default_rng(seed)
     labels = [names[i % len(names)] for i in range(count)]
     centres = np.random.default_rng(99).normal(size=(len(names), 40)) * 2
     features = centres[[names.index(label) for label in labels]] + random.normal(size=(count, 40))

@@ -42,7 +42,11 @@ def test_a_theme_of_twenty_groups_is_in_every_split() -> None:
     for start in range(0, 2000, 200):
         groups = [f"work-{i}" for i in range(start, start + 200)]
         themes = ["figure" if i < 20 else "landscape" for i in range(200)]
-        assert {s for s, t in zip(split(groups, themes), themes, strict=True) if t == "figure"} == {"train", "val", "test"}
+        assert {s for s, t in zip(split(groups, themes), themes, strict=True) if t == "figure"} == {
+            "train",
+            "val",
+            "test",
+        }
 
 
 def test_pictures_of_one_group_share_a_split() -> None:

@@ -53,7 +53,7 @@ class Brush:
     """`count` scenes of `size` pixels; scene i of a seed is the same whatever the count."""
 
     batch = 512
-    limit = None
+    limit: int | None = None
 
     def __init__(self, *, count: int, size: int, seed: int) -> None:
         self._count, self._size, self._seed = count, size, seed

@@ -89,7 +89,7 @@ def _rows(root: Path) -> list[dict[str, str]]:
 
 class Folder:
     batch = 256
-    limit = None
+    limit: int | None = None
 
     def __init__(self, root: Path, max_bytes: int) -> None:
         self._root, self._max_bytes = Path(root), max_bytes

@@ -57,7 +57,7 @@ class Http:
 
         return self._ask(url, parameters, 50_000_000, parse, {} if absent else None)  # type: ignore[no-any-return]
 
-    def bytes(self, url: str, most: int) -> bytes:
+    def body(self, url: str, most: int) -> bytes:
         """A body of at most `most` bytes; b"" where there is none (404). Raises Unavailable, TooLarge."""
         if not url.startswith(("http://", "https://")):
             return b""
@@ -71,7 +71,7 @@ class Http:
                 self._wait_for_turn()
                 with self._client.stream("GET", url, params=parameters or None) as answer:
                     if answer.status_code == 200:
-                        return parse(self._body(answer, most))
+                        return parse(self._read(answer, most))
                     reason = f"HTTP {answer.status_code}"
                     if answer.status_code in (404, 410) and missing is not None:
                         return missing
@@ -96,7 +96,7 @@ class Http:
         self._next = max(now, self._next) + self._pause
 
     @staticmethod
-    def _body(answer: httpx.Response, most: int) -> bytes:
+    def _read(answer: httpx.Response, most: int) -> bytes:
         promised = answer.headers.get("Content-Length", "")
         if promised.isdigit() and int(promised) > most:
             raise TooLarge(f"{promised} bytes are more than max_bytes = {most}")

@@ -145,7 +145,7 @@ class Museum:
         for url in urls:
             for _ in range(2):  # a broken transfer is asked for once more
                 try:
-                    data = self._http.bytes(url, self._config.max_bytes)
+                    data = self._http.body(url, self._config.max_bytes)
                     check(data, **limits)
                 except TooLarge as error:
                     reason = str(error)

@@ -30,14 +30,15 @@ class TritonPythonModel:
 
     def _answer(self, request):
         try:
-            prompts = [self._prompt(value) for value in pb_utils.get_input_tensor_by_name(request, "prompt").as_numpy().flat]
+            words = pb_utils.get_input_tensor_by_name(request, "prompt").as_numpy()
+            prompts = [self._prompt(value) for value in words.flat]
             shape = (len(prompts), 1)
             number = self._optional(request, "seed", np.zeros(shape, np.uint64))
             strength = self._optional(request, "guidance", np.full(shape, self.guidance, np.float32))
             if (number > np.uint64(2**63 - 1)).any():
                 raise self.error(f"the seed is {number.max()}: use a number from 0 to {2**63 - 1}")
             if not ((strength >= 0) & (strength <= 100)).all():
-                raise self.error("the guidance must be a number from 0 (ignores the words) to 100, usually 1 to 8")
+                raise self.error("the guidance must be a number from 0 to 100, usually between 1 and 8")
             ids, mask = self.pieces(prompts)
         except self.error as error:
             refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
@@ -55,7 +56,8 @@ class TritonPythonModel:
         pieces = self.pieces.count(prompt)
         if pieces > self.length:
             raise self.error(
-                f"the prompt is too long: {pieces - 2} word pieces, the model reads {self.length - 2}; leave something out"
+                f"the prompt is too long: {pieces - 2} word pieces, the model reads {self.length - 2}; "
+                "leave something out"
             )
         return prompt
 

@@ -1,0 +1,118 @@
+"""The words by which museums' titles, tags and genres name what a picture shows. Data only, for `metadata`."""
+
+from __future__ import annotations
+
+# element → words of English titles and subject tags, singular or plural.
+ENGLISH = {
+    "mountain": "mountain mount hill peak ridge",
+    "pine": "pine",
+    "bare_tree": "bare-tree winter-tree withered-tree",
+    "bamboo": "bamboo",
+    "orchid": "orchid",
+    "plum": "plum prunus",
+    "lotus": "lotus",
+    "bird": (
+        "bird finch magpie sparrow swallow parrot eagle falcon hawk rooster pheasant peacock "
+        "bulbul quail mynah crow oriole"
+    ),
+    "fish": "fish carp fishes",
+    "boat": "boat ship boating skiff anchorage sail ferry",
+    "hut": "hut cottage retreat hermitage house studio dwelling thatched village",
+    "pagoda": "pagoda",
+    "figure": (
+        "man woman men women figure scholar portrait lady ladies gentleman fisherman hermit "
+        "monk emperor boy girl child children infant luohan peddler groom recluse traveler "
+        "traveller immortal"
+    ),
+    "mist": "mist misty fog cloud cloudy",
+    "water": "water lake sea wave pond",
+    "river": "river stream brook",
+    "moon": "moon moonlight moonlit",
+    "sun": "sun sunset sunrise",
+    "rock": "rock stone",
+    "waterfall": "waterfall cascade",
+    "bridge": "bridge",
+    "reeds": "reed",
+    "willow": "willow",
+    "geese": "goose geese",
+    "snow": "snow snowy snowscape",
+    "rain": "rain rainy",
+    "tree": "tree forest wood grove wooded maple",
+    "flower": "flower blossom rose apricot camellia magnolia peach lily hibiscus",
+    "peony": "peony peonies",
+    "chrysanthemum": "chrysanthemum",
+    "narcissus": "narcissus",
+    "fruit": "fruit grape vegetable pomegranate strawberry strawberries cabbage melon loquat",
+    "insect": "insect bee grasshopper cicada dragonfly dragonflies",
+    "butterfly": "butterfly butterflies",
+    "crane": "crane heron egret",
+    "duck": "duck",
+    "horse": "horse",
+    "ox": "ox buffalo oxen",
+    "dragon": "dragon",
+    "tiger": "tiger",
+    "deity": ("buddha bodhisattva deity deities luohan mandala buddhism demon daoism goddess guanyin"),
+    "pavilion": "pavilion palace tower",
+    "temple": "temple monastery",
+    "path": "path road",
+    "cliff": "cliff gorge",
+    "valley": "valley ravine",
+}
+
+# element → signs in simplified titles: without a blank every character is one, with blanks every word.
+CHINESE = {
+    "mountain": "山峰嶺岭峦岳岗崖",
+    "pine": "松",
+    "bare_tree": "枯木 寒林 枯树",
+    "bamboo": "竹",
+    "orchid": "兰",
+    "plum": "梅",
+    "lotus": "荷莲",
+    "bird": "鸟禽雀鹰鸡燕翎鹊",
+    "fish": "鱼",
+    "boat": "舟船帆棹艇泊",
+    "hut": "草堂 茅屋 书屋 山居 隐居 村 楼居 庐",
+    "pagoda": "塔",
+    "figure": "人物 仕女 高士 像 罗汉 渔父 渔翁 婴戏 货郎 访 隐士 老人 先生 人马 小影",
+    "mist": "云雾烟岚",
+    "water": "水湖海波潭",
+    "river": "江河溪川",
+    "moon": "月下 明月 秋月 夜月",
+    "sun": "落照 夕阳 红日",
+    "rock": "石",
+    "waterfall": "瀑",
+    "bridge": "桥",
+    "reeds": "芦",
+    "willow": "柳",
+    "geese": "雁鹅",
+    "snow": "雪",
+    "rain": "雨",
+    "tree": "树林木枫",
+    "flower": "花 杏 海棠 芙蓉",
+    "peony": "牡丹 芍药",
+    "chrysanthemum": "菊",
+    "narcissus": "水仙 水仙花",
+    "fruit": "蔬 果 葡萄",
+    "insect": "草虫 蜂 蝉",
+    "butterfly": "蝶",
+    "crane": "鹤鹭",
+    "duck": "鸭",
+    "horse": "马",
+    "ox": "牛",
+    "dragon": "龙",
+    "tiger": "虎",
+    "deity": "佛 观音 十王 罗汉 菩萨",
+    "pavilion": "亭阁楼殿宫",
+    "temple": "寺",
+    "path": "径",
+    "cliff": "崖壁",
+    "valley": "谷壑",
+}
+
+# theme → words of a genre
+GENRES = {
+    "landscape": "山水 landscape",
+    "figure": "人物 佛道 宫廷 风俗 仕女 道释 figure portrait court religious genre buddhist",
+    "flower": "花卉 蔬果 梅兰竹菊 flower plant bamboo",
+    "bird_animal": "花鸟 走兽 翎毛 草虫 鱼藻 畜兽 animal bird flower-and-bird",
+}
