@@ -23,7 +23,9 @@ app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
 )  # fmt: skip
 
-Set = Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. painter.steps=200.")]
+Set = Annotated[
+    Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. painter.steps=200.")
+]
 Profile = Annotated[Optional[str], typer.Option(help="Preset: default, debug, gpu or paper.")]
 
 
@@ -50,7 +52,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -59,10 +63,14 @@ def main(
 def paint(
     prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to paint, in English or Chinese.")],
     out: Annotated[Optional[Path], typer.Option("-o", "--out", help="A .png file, or a folder.")] = None,
-    seed: Annotated[Optional[int], typer.Option(help="The same seed paints the same picture; by chance if not given.")] = None,
+    seed: Annotated[
+        Optional[int], typer.Option(help="The same seed paints the same picture; by chance if not given.")
+    ] = None,
     count: Annotated[int, typer.Option("-n", "--count", help="Pictures of each prompt.")] = 1,
     guidance: Annotated[Optional[float], typer.Option(help="How strictly to follow the prompt (1 to 10).")] = None,
-    scale: Annotated[Optional[int], typer.Option(help="Enlargement when saved; at least 512 pixels if not given.")] = None,
+    scale: Annotated[
+        Optional[int], typer.Option(help="Enlargement when saved; at least 512 pixels if not given.")
+    ] = None,
     url: Annotated[Optional[str], typer.Option(help="Paint on a server, e.g. grpc://localhost:8001.")] = None,
     model: Annotated[Optional[Path], typer.Option(help="A package folder; the champion if not given.")] = None,
 ) -> None:
@@ -94,10 +102,14 @@ def serve(
 def run(
     profile: Annotated[str, typer.Option(help="Preset: default, debug, gpu or paper.")] = "default",
     source: Annotated[str, typer.Option(help="brush, museum or folder:PATH; the preset's if not given.")] = "",
-    init: Annotated[str, typer.Option(help="pretrained (the model in the box) or scratch; the preset's if not given.")] = "",
+    init: Annotated[
+        str, typer.Option(help="pretrained (the model in the box) or scratch; the preset's if not given.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="One seed for all steps; -1 keeps the preset's.")] = -1,
     assignments: Set = None,
-    workspace: Annotated[Optional[Path], typer.Option(help="Where runs, models and tracking live [default: .danqing].")] = None,
+    workspace: Annotated[
+        Optional[Path], typer.Option(help="Where runs, models and tracking live [default: .danqing].")
+    ] = None,
 ) -> None:
     """Run the whole line here: pictures in, a registered model out. The same pipeline runs on a cluster."""
     with _plain_errors():
@@ -109,7 +121,7 @@ def run(
 
 
 @app.command(rich_help_panel="Train it")
-def compile(  # noqa: A001 - the name users expect
+def compile(
     out: Annotated[Path, typer.Option("-o", "--out")] = Path("danqing.yaml"),
 ) -> None:
     """Compile the pipeline for Kubeflow: upload the file in its UI."""
@@ -179,7 +191,7 @@ def _step_command(step: steps.Step) -> Any:
                 raise DanqingError("give --params or --profile, not both")
             line = config.load(params) if params is not None else config.preset(profile or "default")
             line = config.override(line, config.parse_assignments(assignments or []))
-            extra = {}
+            extra: dict[str, Any] = {}
             if step.name in ("gate", "register"):
                 from danqing.platform import tracking, versioning
 

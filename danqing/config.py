@@ -105,7 +105,7 @@ class Validate:
 
     min_pictures: int = 64
     split_tolerance: float = 0.05
-    """How far the share of train/val/test may be from 8:1:1 over the whole corpus (a theme gets sampling error on top)."""
+    """How far the shares of the splits may be from 8:1:1 over the whole corpus (a theme gets sampling error on top)."""
     near_duplicate_bits: int = 4
     """Two pictures whose perceptual hashes differ in at most so many of 64 bits may not stand in two splits."""
     min_kappa: float = 0.75
@@ -388,7 +388,8 @@ def paper() -> Line:
     return override(
         gpu(),
         {
-            "annotate.size": 256, "tokenizer.model.size": 256, "tokenizer.model.stride": 16, "ingest.size": 320, "ingest.store": 1024,
+            "ingest.size": 320, "ingest.store": 1024, "annotate.size": 256,
+            "tokenizer.model.size": 256, "tokenizer.model.stride": 16,
             "tokenizer.model.width": 256, "tokenizer.steps": 47_000, "tokenizer.batch": 32,
             "clip.guide": "guide-256", "clip.judge": "judge-256",
             "painter.model.width": 768, "painter.model.depth": 12, "painter.model.heads": 12,
@@ -501,7 +502,7 @@ def resolve(profile: str = "default", overrides: Mapping[str, Any] | str | None 
         except ValueError as error:
             raise ConfigError(f"overrides are not a JSON object: {error}") from error
         if not isinstance(overrides, dict):
-            raise ConfigError("overrides must be a JSON object of dotted keys, e.g. {\"painter.steps\": 200}")
+            raise ConfigError('overrides must be a JSON object of dotted keys, e.g. {"painter.steps": 200}')
     return override(preset(profile), overrides or {})
 
 

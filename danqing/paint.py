@@ -44,9 +44,7 @@ class Painter:
         pieces = WordPieces(model.text_length, path=model.folder / package.WORDPIECES)
         return cls(model, model.session(threads=threads), pieces)
 
-    def paint(
-        self, prompt: str | list[str], seed: int | list[int] = 0, guidance: float | None = None
-    ) -> list[Image]:
+    def paint(self, prompt: str | list[str], seed: int | list[int] = 0, guidance: float | None = None) -> list[Image]:
         """One picture a prompt, RGB, `package.size` pixels a side.
 
         seed: 0 … 2^63 - 1, one for all prompts or one each. guidance: how closely the words are followed, None takes

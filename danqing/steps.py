@@ -7,6 +7,7 @@ goes on from its last checkpoint, because its memo folder is named by the finger
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import json
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from danqing import __version__, config, files
+from danqing import config, files
 from danqing.errors import ConfigError
 from danqing.monitor import Monitor, Silent
 from danqing.pretrained import box
@@ -29,7 +30,7 @@ class Step:
     section: str
     """Section of `danqing.config.Line` that the step sees."""
     function: str
-    """`module:function`, called as function(**inputs, out=Path, config=…, monitor=…, scratch=Path) -> dict of metrics."""
+    """`module:function`, called as function(**inputs, out=…, config=…, monitor=…, scratch=…) → dict of metrics."""
     inputs: Mapping[str, str]
     """Argument name → the step whose output folder it is."""
     after: tuple[str, ...] = ()
@@ -78,11 +79,21 @@ def memo_root() -> Path:
     return Path(os.environ.get("DANQING_MEMO", ".danqing/memo"))
 
 
+@functools.cache
+def _code() -> str:
+    """Fingerprint of this package's source: a result of other code is not this code's result."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
 def key(step: Step, section: Any, inputs: Mapping[str, Path]) -> str:
     """The fingerprint of everything that the step's output depends on."""
     parts: dict[str, Any] = {
         "step": step.name,
-        "version": __version__,
+        "code": _code(),
         "config": config.as_dict(section),
         "inputs": {name: files.fingerprint(path) for name, path in inputs.items()},
     }
@@ -125,7 +136,9 @@ def run(
         raise ConfigError(f"there is no step {name!r}; steps are {', '.join(STEPS)}")
     step = STEPS[name]
     if set(inputs) != set(step.inputs):
-        raise ConfigError(f"step {name} reads {', '.join(step.inputs) or 'nothing'}, not {', '.join(inputs) or 'nothing'}")
+        raise ConfigError(
+            f"step {name} reads {', '.join(step.inputs) or 'nothing'}, not {', '.join(inputs) or 'nothing'}"
+        )
     monitor = monitor or Silent()
     source = getattr(section, "source", "brush")
     remembers = remember and name not in _NEVER_REMEMBERED

@@ -34,7 +34,7 @@ def paint_command(
     painted the sides are saved, None at least 512 pixels, 1 as painted.
     """
     if not prompts:
-        raise DanqingError("there is no prompt: danqing paint \"a lone boat under misty mountains, freehand\"")
+        raise DanqingError('there is no prompt: danqing paint "a lone boat under misty mountains, freehand"')
     if not 1 <= count <= 1000:
         raise DanqingError(f"the count is {count}: between 1 and 1000 pictures of each prompt")
     if scale is not None and not 1 <= scale <= 64:
@@ -50,9 +50,7 @@ def paint_command(
     paint, version, default = _connect(url) if url is not None else _load(model)
     written = []
     for prompt, number in jobs:
-        facts = notes(
-            prompt=prompt, seed=number, guidance=default if guidance is None else guidance, model=version
-        )
+        facts = notes(prompt=prompt, seed=number, guidance=default if guidance is None else guidance, model=version)
         picture = enlarge(paint(prompt, number, guidance), scale)
         path = place.next(number)
         save(picture, path, facts)

@@ -102,7 +102,8 @@ def write(folder: Path, records: Iterable[Mapping[str, Any]], rejected: Iterable
     shards = Path(folder) / "shards"
     with files.storage(shards):
         shards.mkdir(parents=True, exist_ok=True)
-    total, block = 0, []
+    total = 0
+    block: list[Mapping[str, Any]] = []
 
     def flush() -> None:
         nonlocal total
@@ -216,7 +217,9 @@ def load(folder: Path, split: str | None = None, size: int | None = None) -> Pic
         raise DataError(f"{folder}: no picture in split {split!r}; was the corpus annotated?")
     shapes = {image.shape for image in images}
     if len(shapes) != 1 or (size is not None and shapes != {(size, size, 3)}):
-        raise DataError(f"{folder}: pictures of {size} x {size} pixels are needed, found {sorted(shapes)[:3]}; "
-                        "set annotate.size and tokenizer.model.size to the same value")
+        raise DataError(
+            f"{folder}: pictures of {size} x {size} pixels are needed, found {sorted(shapes)[:3]}; "
+            "set annotate.size and tokenizer.model.size to the same value"
+        )
     table = pd.DataFrame(rows)
     return Pictures(images=np.stack(images), captions=list(table["caption_en"]), frame=table)

@@ -5,6 +5,7 @@ danqing evaluate --corpus annotated/ --tokenizer tokenizer/ --clip clip/ --paint
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +76,11 @@ def evaluate(
     trainings = {"tokenizer": tokenizer, "clip": clip, "painter": painter}
     found.curves = {name: read_curves(folder / "curves.csv") for name, folder in trainings.items()}
     _write(out, found, config)
+    measured = {**found.metrics, "held_out": _identity(test)}
+    files.write_json(out / "metrics.json", measured)
     monitor.metrics(found.metrics)
     work.end()
-    return dict(found.metrics)
+    return measured
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +137,14 @@ def _take(pictures: corpora.Pictures, chosen: Sequence[int]) -> corpora.Pictures
         captions=[pictures.captions[i] for i in chosen],
         frame=pictures.frame.iloc[list(chosen)].reset_index(drop=True),
     )
+
+
+def _identity(test: corpora.Pictures) -> str:
+    """Fingerprint of the pictures that are measured on: only figures with an equal one can be compared."""
+    digest = hashlib.sha256()
+    for picture, caption in sorted(zip((p.tobytes() for p in test.images), test.captions, strict=True)):
+        digest.update(picture + caption.encode())
+    return digest.hexdigest()[:16]
 
 
 @torch.inference_mode()
@@ -282,4 +293,3 @@ def _write(out: Path, found: Findings, config: Evaluate) -> None:
     files.write_bytes(out / "reconstructions.png", corpora.encode(pairs))
     files.write_text(out / "report.html", html(found))
     files.write_text(out / "report.md", markdown(found))
-    files.write_json(out / "metrics.json", found.metrics)

@@ -40,6 +40,7 @@ def example(generator: Generator, batch: int) -> tuple[torch.Tensor, ...]:
 def to_onnx(generator: Generator) -> onnx.ModelProto:
     """The graph with all weights inside, under the names of the state dict; the batch is dynamic."""
     from danqing.export.external import strip
+    from danqing.export.tidy import tidy
 
     batch = {0: torch.export.Dim("batch", min=1, max=256)}
     program = torch.onnx.export(
@@ -47,7 +48,7 @@ def to_onnx(generator: Generator) -> onnx.ModelProto:
         input_names=list(INPUTS), output_names=["picture"], dynamic_shapes=(batch,) * len(INPUTS),
     )  # fmt: skip
     assert program is not None
-    return strip(program.model_proto)
+    return strip(tidy(program.model_proto, set(generator.state_dict())))
 
 
 def parity(generator: Generator, session: ort.InferenceSession, batches: Sequence[int]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The export step: tokenizer and painter → a package that onnxruntime or Triton serves.
 
-    danqing export --tokenizer out/tokenizer --painter out/painter --out out/package
+danqing export --tokenizer out/tokenizer --painter out/painter --out out/package
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def write_box(tokenizer: Path, painter: Path, card: str, *, out: Path, config: E
     model, offsets = externalise(to_onnx(generator), names, rename=lambda name: ours.get(name, name))
     files.write_bytes(out / GRAPH, model.SerializeToString())
     files.write_text(out / "card.md", card)
-    weights = {
+    weights: dict[str, object] = {
         "files": ["tokenizer.safetensors", "painter.safetensors"],
         "text_encoder": TEXT_ENCODER,
         "text_encoder_sha256": files.sha256(minilm() / "model.safetensors"),

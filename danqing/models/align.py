@@ -25,7 +25,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, context: Tensor, bias: Tensor | None = None) -> Tensor:
         B, N, D = x.shape
         q = self.query(x).view(B, N, self.heads, -1).transpose(1, 2)
-        k, v = (t.view(B, -1, self.heads, D // self.heads).transpose(1, 2) for t in self.kv(context).chunk(2, -1))
+        kv = self.kv(context)  # sliced, not chunked: the exported graph then needs no sequence of tensors
+        k, v = (t.reshape(B, -1, self.heads, D // self.heads).transpose(1, 2) for t in (kv[..., :D], kv[..., D:]))
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out(mixed.transpose(1, 2).reshape(B, N, D))
 

@@ -30,7 +30,7 @@ class Discriminator(nn.Module):
 
 
 def augment(x: Tensor, shift: float = 0.125, hole: float = 0.25) -> Tensor:
-    """Translate each picture by up to `shift` of its side and cut a hole of side `hole`; the same law for real and fake."""
+    """Move each picture by up to `shift` of its side and cut a hole of side `hole`; the same law for real and fake."""
     B, _, H, W = x.shape
     limit = int(H * shift)
     dy, dx = (torch.randint(-limit, limit + 1, (B, 1), device=x.device) for _ in range(2))

@@ -25,7 +25,8 @@ class StyleNorm(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(self, h: Tensor, text_BD: Tensor) -> Tensor:
-        scale, shift = self.modulation(text_BD)[:, :, None, None].chunk(2, 1)
+        modulation_BC11 = self.modulation(text_BD)[:, :, None, None]
+        scale, shift = modulation_BC11[:, : h.shape[1]], modulation_BC11[:, h.shape[1] :]
         h = h * torch.rsqrt(h.square().mean(1, keepdim=True) + 1e-5)
         return h * (1 + scale) + shift
 
@@ -59,9 +60,7 @@ class Generator(nn.Module):
         growths = [max(8, c.growth >> i) for i in range(octaves)]
         # Full resolution is where most of the arithmetic is: its block has one layer only.
         layers = [c.layers] * (octaves - 1) + [1]
-        self.stages = nn.ModuleList(
-            Stage(widths[i], widths[i + 1], growths[i], layers[i], c) for i in range(octaves)
-        )
+        self.stages = nn.ModuleList(Stage(widths[i], widths[i + 1], growths[i], layers[i], c) for i in range(octaves))
         self.out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, z: Tensor, text_BD: Tensor) -> Tensor:

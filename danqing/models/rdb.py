@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class ResidualDenseBlock(nn.Module):
-    """x (B, C, H, W) → (B, C, H, W). `growth` channels are added by each of `layers` convolutions, then fused by 1x1."""
+    """x (B, C, H, W) → (B, C, H, W). Each of `layers` convolutions adds `growth` channels; a 1x1 fuses them."""
 
     def __init__(self, channels: int, growth: int, layers: int = 3) -> None:
         super().__init__()

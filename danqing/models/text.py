@@ -27,7 +27,11 @@ class Layer(nn.Module):
         self.heads = heads
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.out, self.norm1 = nn.Linear(width, width), nn.LayerNorm(width, eps=eps)
-        self.up, self.down, self.norm2 = nn.Linear(width, hidden), nn.Linear(hidden, width), nn.LayerNorm(width, eps=eps)
+        self.up, self.down, self.norm2 = (
+            nn.Linear(width, hidden),
+            nn.Linear(hidden, width),
+            nn.LayerNorm(width, eps=eps),
+        )
 
     def forward(self, x_BLD: Tensor, bias_B11L: Tensor) -> Tensor:
         B, L, D = x_BLD.shape

@@ -6,6 +6,7 @@ the detail code says what is missing to the features. Independent codebooks woul
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +99,7 @@ class Tokenizer(nn.Module):
         return model.eval()
 
 
-def save_model(model: nn.Module, folder: Path, name: str, settings: dict[str, object], half: bool) -> None:
+def save_model(model: nn.Module, folder: Path, name: str, settings: Mapping[str, object], half: bool) -> None:
     """`name`.safetensors and `name`.json in `folder`; half: floats in half precision."""
     state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
     if half:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -24,9 +25,12 @@ from danqing.monitor import Monitor
 
 
 class Job(Protocol):
-    modules: dict[str, nn.Module]
-    """Whatever has weights or buffers that training changes (EMA copies too)."""
-    optimizers: dict[str, torch.optim.Optimizer]
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Whatever has weights or buffers that training changes (EMA copies too)."""
+
+    @property
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]: ...
 
     def step(self, step: int, indices: np.ndarray) -> dict[str, float]:
         """One optimiser step on the items `indices`; returns scalars to log."""
@@ -64,8 +68,8 @@ def update_ema(average: nn.Module, model: nn.Module, decay: float, step: int) ->
     """Move `average` towards `model`; young averages forget faster, so that they are useful early."""
     decay = min(decay, (1 + step) / (10 + step))
     theirs = dict(model.named_parameters())
-    for name, value in average.named_parameters():
-        value.lerp_(theirs[name], 1 - decay)
+    for name, weight in average.named_parameters():
+        weight.lerp_(theirs[name], 1 - decay)
     buffers = dict(model.named_buffers())
     for name, value in average.named_buffers():
         value.copy_(buffers[name])
@@ -106,7 +110,7 @@ def load_checkpoint(path: Path, job: Job) -> tuple[int, list[dict[str, float]]]:
         meta = files.read_json(folder / "meta.json")
         try:
             tensors = load_file(folder / "state.safetensors")
-        except Exception:  # noqa: BLE001 - damaged by the disk: the one before it will do
+        except (OSError, SafetensorError):  # noqa: S112 - damaged by the disk: the one before it will do
             continue
         _restore(job, tensors, meta["optimizer"], folder)
         return int(meta["step"]), list(meta["history"])
@@ -120,7 +124,9 @@ def _restore(job: Job, tensors: dict[str, Tensor], plain: Mapping[str, Any], fol
         try:
             module.load_state_dict(own)
         except RuntimeError as error:
-            raise TrainingError(f"{folder}: the checkpoint does not fit the model; delete {folder.parent} ({error})") from None
+            raise TrainingError(
+                f"{folder}: the checkpoint does not fit the model; delete {folder.parent} ({error})"
+            ) from None
     for name, optimizer in job.optimizers.items():
         state: dict[int, dict[str, Any]] = {}
         prefix = f"optimizer/{name}/"

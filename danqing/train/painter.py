@@ -1,6 +1,6 @@
 """Stage 2: train the stacked decoder on the codes of a corpus, with CLIP guidance through a differentiable decode.
 
-    danqing train-painter --corpus data/annotated --tokenizer out/tokenizer --clip out/clip --out out/painter
+danqing train-painter --corpus data/annotated --tokenizer out/tokenizer --clip out/clip --out out/painter
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from danqing.models.text import TextEncoder, pooled
 from danqing.models.tokenizer import Codes, Tokenizer
 from danqing.monitor import Monitor
 from danqing.pretrained import box
-from danqing.train import losses, loop
+from danqing.train import loop, losses
 
 
 class ImageJudge(Protocol):

@@ -1,16 +1,17 @@
 """Stage 1: train the improved VQGAN on a corpus.
 
-    danqing train-tokenizer --corpus data/annotated --screener data/screened --out out/tokenizer --set tokenizer.steps=20
+danqing train-tokenizer --corpus data/annotated --screener data/screened --out out/tokenizer --set tokenizer.steps=20
 """
 
 from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from danqing import files
 from danqing.config import TokenizerTraining
@@ -23,15 +24,21 @@ from danqing.models.text import TextEncoder, pooled
 from danqing.models.tokenizer import Codes, Tokenizer
 from danqing.monitor import Monitor
 from danqing.pretrained import box
-from danqing.train import losses, loop
+from danqing.train import loop, losses
 
 _CHUNK = 128
+
+
+class Perceptual(Protocol):
+    """A network whose feature maps say how alike two pictures look."""
+
+    def maps(self, x: Tensor) -> list[Tensor]: ...
 
 
 class TokenizerJob:
     """One optimiser step of the generator's side, then one of the discriminator's."""
 
-    def __init__(self, c: TokenizerTraining, images: Tensor, sentences: Tensor, perceptual: nn.Module | None) -> None:
+    def __init__(self, c: TokenizerTraining, images: Tensor, sentences: Tensor, perceptual: Perceptual | None) -> None:
         self.c, self.images, self.sentences, self.perceptual = c, images, sentences, perceptual
         self.device = loop.device()
         torch.manual_seed(c.seed)
@@ -127,7 +134,7 @@ def load_box_tokenizer(model: Tokenizer) -> None:
     model.load_state_dict(start.state_dict())
 
 
-def perceptual_network(c: TokenizerTraining, screener: Path) -> nn.Module | None:
+def perceptual_network(c: TokenizerTraining, screener: Path) -> Perceptual | None:
     if c.extractor == "none" or c.perceptual == 0:
         return None
     if c.extractor == "screener":
@@ -164,7 +171,7 @@ def reconstruct(model: Tokenizer, images: Tensor, text: Tensor) -> tuple[Tensor,
 def train_tokenizer(
     corpus: Path, screener: Path, *, out: Path, config: TokenizerTraining, monitor: Monitor, scratch: Path
 ) -> dict[str, float]:
-    """Train on the train split, measure on val; writes tokenizer.{safetensors,json}, curves.csv, reconstructions.png."""
+    """Train on the train split, measure on val; writes tokenizer.*, curves.csv, metrics.json, reconstructions.png."""
     pictures = corpora.load(corpus, "train", config.model.size)
     monitor.progress(0, config.steps, "reading captions")
     images = torch.from_numpy(pictures.images)

@@ -1,7 +1,7 @@
 """A synchronous client over gRPC. Needs tritonclient, numpy and Pillow, and no model.
 
-    with Danqing("grpc://localhost:8001") as server:
-        server.paint("a lone boat under misty mountains, freehand", seed=7).save("boat.png")
+with Danqing("grpc://localhost:8001") as server:
+    server.paint("a lone boat under misty mountains, freehand", seed=7).save("boat.png")
 """
 
 from __future__ import annotations

@@ -156,7 +156,9 @@ def test_saved_models_come_back_bit_for_bit(tmp_path: Path) -> None:
     for model in (tokenizer, painter):
         model.save(tmp_path)
         again = type(model).load(tmp_path)
-        assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
+        )
 
 
 def test_a_damaged_model_is_one_clear_error(tmp_path: Path) -> None:
