@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 
@@ -16,4 +17,21 @@ def serve_command(
     """Serve until Ctrl-C. package: None takes the champion, else the model in the box. log: file for Triton's lines."""
     from serving.triton.server import serve
 
+    if package is None:
+        _ask_the_registry()
     serve(package, host=host, http=http, grpc=grpc, metrics=metrics, log=log, say=lambda line: print(line, flush=True))
+
+
+def _ask_the_registry() -> None:
+    """The alias may have been moved in MLflow's pages since the last run; without an answer the last champion stays."""
+    from danqing.errors import DanqingError
+    from danqing.package import workspace
+
+    if not (workspace() / "champion.json").is_file() or importlib.util.find_spec("mlflow") is None:
+        return
+    from danqing.platform import registry
+
+    try:
+        registry.point()
+    except DanqingError as error:
+        print(f"the registry does not answer, the last known champion is served: {error}", flush=True)

@@ -110,7 +110,7 @@ def load_checkpoint(path: Path, job: Job) -> tuple[int, list[dict[str, float]]]:
         meta = files.read_json(folder / "meta.json")
         try:
             tensors = load_file(folder / "state.safetensors")
-        except (OSError, SafetensorError):  # noqa: S112 - damaged by the disk: the one before it will do
+        except (OSError, SafetensorError):
             continue
         _restore(job, tensors, meta["optimizer"], folder)
         return int(meta["step"]), list(meta["history"])
