@@ -7,7 +7,7 @@ ARGS   ?=
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.danqing-installed
 
-.PHONY: run test quick lint types format compile constraints clean help env
+.PHONY: run test quick lint types format bench gpu compile constraints clean help env
 
 help:            ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -32,6 +32,14 @@ types: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)   ## time this machine's CPU: benchmarks/results/cpu.md
+	$(BIN)/python -m benchmarks.cpu
+
+# Runs with the Python that has the GPU's torch, which need not be this environment's: make gpu GPU_PYTHON=python3
+GPU_PYTHON ?= $(BIN)/python
+gpu:             ## everything that only a GPU can tell, in one table
+	$(GPU_PYTHON) -m benchmarks.gpu
 
 compile: $(STAMP) ## pipelines/golden/*.yaml
 	$(BIN)/python -m pipelines.compile

@@ -340,6 +340,10 @@ class Line:
             f"annotate.size is {self.annotate.size} but tokenizer.model.size is {self.tokenizer.model.size}: "
             "pictures and tokenizer must have one size",
         )
+        _require(
+            self.evaluate.decoding == self.export.decoding,
+            "evaluate.decoding and export.decoding differ: what is measured must be what is exported",
+        )
 
 
 def default() -> Line:
@@ -359,6 +363,8 @@ def debug() -> Line:
             "painter.steps": 4, "painter.batch": 16, "painter.checkpoint": 2, "painter.log": 1, "painter.warmup": 1,
             "painter.clip_every": 2, "painter.clip_batch": 4,
             "evaluate.pictures": 16, "evaluate.batch": 16, "evaluate.permutations": 200,
+            "evaluate.decoding.global_steps": 1, "evaluate.decoding.detail_steps": 2,
+            "export.decoding.global_steps": 1, "export.decoding.detail_steps": 2,
         },
     )  # fmt: skip
 

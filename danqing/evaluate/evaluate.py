@@ -76,7 +76,7 @@ def evaluate(
     trainings = {"tokenizer": tokenizer, "clip": clip, "painter": painter}
     found.curves = {name: read_curves(folder / "curves.csv") for name, folder in trainings.items()}
     _write(out, found, config)
-    measured = {**found.metrics, "held_out": _identity(test)}
+    measured: dict[str, float | str | bool] = {**found.metrics, "held_out": _identity(test)}
     files.write_json(out / "metrics.json", measured)
     monitor.metrics(found.metrics)
     work.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,12 @@ def to_onnx(generator: Generator) -> onnx.ModelProto:
     from danqing.export.tidy import tidy
 
     batch = {0: torch.export.Dim("batch", min=1, max=256)}
-    program = torch.onnx.export(
-        generator, example(generator, 2), dynamo=True, optimize=False, opset_version=OPSET, verbose=False,
-        input_names=list(INPUTS), output_names=["picture"], dynamic_shapes=(batch,) * len(INPUTS),
-    )  # fmt: skip
+    with warnings.catch_warnings():  # torch.onnx warns of its own internals
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            generator, example(generator, 2), dynamo=True, optimize=False, opset_version=OPSET, verbose=False,
+            input_names=list(INPUTS), output_names=["picture"], dynamic_shapes=(batch,) * len(INPUTS),
+        )  # fmt: skip
     assert program is not None
     return strip(tidy(program.model_proto, set(generator.state_dict())))
 

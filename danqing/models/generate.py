@@ -28,8 +28,11 @@ class Generator(nn.Module):
         self.tokenizer = tokenizer
         self.tokenizer.encoder = nn.Identity()  # type: ignore[assignment]
         side = tokenizer.grid
-        self.steps = [("global", part) for part in schedule(side // 2, decoding.global_steps)]
-        self.steps += [("detail", part) for part in schedule(side, decoding.detail_steps)]
+        parts = [("global", part) for part in schedule(side // 2, decoding.global_steps)]
+        parts += [("detail", part) for part in schedule(side, decoding.detail_steps)]
+        self.scales = [scale for scale, _ in parts]
+        for number, (_, part) in enumerate(parts):  # buffers, so that a CUDA graph copies nothing from the host
+            self.register_buffer(f"places{number}", torch.tensor(part), persistent=False)
         self.eval()
 
     @classmethod
@@ -50,8 +53,8 @@ class Generator(nn.Module):
         u = uniforms(seed_B, painter.n_global + painter.n_detail)
         glob = torch.full_like(u[:, : painter.n_global], painter.global_mask, dtype=torch.int64)
         detail = torch.full_like(u[:, painter.n_global :], painter.detail_mask, dtype=torch.int64)
-        for number, (scale, part) in enumerate(self.steps):
-            place = torch.tensor(part, dtype=torch.int64, device=u.device)
+        for number, scale in enumerate(self.scales):
+            place = self.get_buffer(f"places{number}")
             twice = torch.cat([glob, glob])
             if scale == "global":
                 hidden = painter(twice, None, text, mask)
@@ -62,7 +65,7 @@ class Generator(nn.Module):
                 logits, noise = painter.detail_head(hidden[:, place]), u[:, place]
                 place = place - painter.n_global
             with_text, without = logits[:B], logits[B:]
-            strength = 1 + (guidance_B[:, None, None] - 1) * ((number + 1) / len(self.steps))
+            strength = 1 + (guidance_B[:, None, None] - 1) * ((number + 1) / len(self.scales))
             chosen = sample(without + strength * (with_text - without), noise, self.decoding.temperature)
             index = place[None, :].expand(B, -1)
             if scale == "global":

@@ -68,19 +68,19 @@ class Codebook(nn.Module):
         self.vectors.copy_(self.sums / self.counts[:, None])
 
     @torch.no_grad()
-    def start(self, features_NE: Tensor, iterations: int = 10) -> None:
-        """Lloyd's k-means on `features_NE` (N, E), N at least the codebook's size."""
-        pick = torch.randperm(len(features_NE), device=features_NE.device)
-        pick = pick.repeat(-(-self.size // len(features_NE)))[: self.size]
-        self.vectors.copy_(features_NE[pick].float())
-        self.vectors.add_(1e-4 * torch.randn_like(self.vectors))
-        for _ in range(iterations):
-            codes = self.nearest(features_NE)
-            counts = torch.bincount(codes, minlength=self.size).float()
-            sums = torch.zeros_like(self.vectors).index_add_(0, codes, features_NE.float())
-            fresh = features_NE[torch.randint(len(features_NE), (self.size,), device=features_NE.device)].float()
-            means = sums / counts.clamp(min=1)[:, None]
-            self.vectors.copy_(torch.where((counts > 0)[:, None], means, fresh))
+    def start(self, features_NE: Tensor) -> None:
+        """k-means on `features_NE` (N, E). Fewer features than codes: the rest start as noisy copies."""
+        from sklearn.cluster import MiniBatchKMeans
+
+        points = features_NE.float().cpu()
+        if len(points) <= self.size:
+            centres = points.repeat(-(-self.size // len(points)), 1)[: self.size]
+            centres = centres + 1e-4 * torch.randn_like(centres)
+        else:
+            seed = int(torch.randint(2**31 - 1, ()))
+            means = MiniBatchKMeans(self.size, batch_size=4 * self.size, n_init=1, random_state=seed)
+            centres = torch.from_numpy(means.fit(points.numpy()).cluster_centers_)
+        self.vectors.copy_(centres)
         self.counts.fill_(1)
         self.sums.copy_(self.vectors)
 

@@ -87,7 +87,7 @@ class TokenizerJob:
         self.optimizers["model"].step()
         loop.update_ema(self.average, self.model, c.ema, step)
 
-        values = {"loss": float(loss.detach()), "recon": float(recon.detach()), "vq": float(out.loss)}
+        values = {"loss": float(loss.detach()), "recon": float(recon.detach()), "vq": float(out.loss.detach())}
         if ramp > 0:
             values |= {"gan": float(gan.detach()), "critic": self.critic_step(y, out.x.detach())}
         if quantise:
