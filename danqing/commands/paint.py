@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from danqing.errors import DanqingError
+from danqing.lexicon import has_chinese, to_english
 from danqing.paint import Painter, check_guidance, check_seed, enlarge, notes, save
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def paint_command(
     jobs = [(prompt, first + k) for prompt in prompts for k in range(count)]
     place = _Names(out, len(jobs))
     paint, version, default = _connect(url) if url is not None else _load(model)
+    for prompt in prompts:
+        if has_chinese(prompt):
+            say(f"{prompt}: read as “{to_english(prompt)}”")
     written = []
     for prompt, number in jobs:
         facts = notes(prompt=prompt, seed=number, guidance=default if guidance is None else guidance, model=version)

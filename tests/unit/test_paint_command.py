@@ -109,3 +109,9 @@ def test_a_place_that_cannot_be_written_is_named(paint, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DanqingError, match="file"):
         paint(out=Path("file/boat.png"))
+
+
+def test_it_says_as_what_a_chinese_prompt_was_read(paint):
+    lines: list[str] = []
+    paint("写意山水，孤舟", say=lines.append, out=Path("boat.png"))
+    assert lines[0] == "写意山水，孤舟: read as “freehand landscape, a lone boat”"
