@@ -124,7 +124,6 @@ def run(
     out: Path,
     *,
     monitor: Monitor | None = None,
-    remember: bool = True,
     extra: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Run step `name` into the folder `out`, or take its remembered result.
@@ -140,15 +139,19 @@ def run(
             f"step {name} reads {', '.join(step.inputs) or 'nothing'}, not {', '.join(inputs) or 'nothing'}"
         )
     monitor = monitor or Silent()
+    memo = memo_root() / name / key(step, section, inputs)
     source = getattr(section, "source", "brush")
-    remembers = remember and name not in _NEVER_REMEMBERED
+    remembers = name not in _NEVER_REMEMBERED
     remembers = remembers and (source in _REMEMBERED_SOURCES or source.startswith("folder:"))
     if not remembers:
-        out.mkdir(parents=True, exist_ok=True)
-        metrics = function(step)(**inputs, out=out, config=section, monitor=monitor, scratch=out, **(extra or {}))
+        scratch = memo / "scratch"  # what a killed run had fetched of a museum is not fetched again
+        with files.storage(out):
+            out.mkdir(parents=True, exist_ok=True)
+            scratch.mkdir(parents=True, exist_ok=True)
+        metrics = function(step)(**inputs, out=out, config=section, monitor=monitor, scratch=scratch, **(extra or {}))
+        shutil.rmtree(memo, ignore_errors=True)
         return Outcome(metrics=metrics or {}, reused=False)
 
-    memo = memo_root() / name / key(step, section, inputs)
     done = memo / "done.json"
     if not done.is_file():
         work, scratch = memo / "work", memo / "scratch"

@@ -28,6 +28,8 @@ def toy_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     CALLS.clear()
     step = steps.Step(name="toy", section="clip", function=f"{__name__}:toy", inputs={"corpus": "ingest"})
     monkeypatch.setitem(steps.STEPS, "toy", step)
+    museum = steps.Step(name="museum", section="ingest", function=f"{__name__}:fetching", inputs={"corpus": "ingest"})
+    monkeypatch.setitem(steps.STEPS, "museum", museum)
     monkeypatch.setenv("DANQING_MEMO", str(tmp_path / "memo"))
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x").write_text("1")
@@ -70,6 +72,27 @@ def test_a_failed_step_keeps_its_scratch_and_remembers_no_result(tmp_path: Path)
     assert not list((tmp_path / "memo").rglob("scratch"))
 
 
+def test_a_source_outside_this_program_is_asked_each_time_but_a_killed_run_goes_on(tmp_path: Path) -> None:
+    def fetch() -> steps.Outcome:
+        return steps.run(
+            "museum", config.Ingest(source="museum", count=13), {"corpus": tmp_path / "in"}, tmp_path / "out"
+        )
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fetch()
+    assert fetch().metrics == {"left by the killed run": 1.0}
+    assert fetch().metrics == {"left by the killed run": 0.0}, "what a finished run had fetched is fetched anew"
+
+
+def fetching(corpus: Path, *, out: Path, config: Any, monitor: Any, scratch: Path) -> dict[str, float]:
+    CALLS.append("fetching")
+    left = float((scratch / "half").exists())
+    (scratch / "half").touch()
+    if len(CALLS) == 1:
+        raise RuntimeError("killed")
+    return {"left by the killed run": left}
+
+
 def test_an_unknown_step_or_input_is_told() -> None:
     with pytest.raises(ConfigError, match="there is no step"):
         steps.run("paint", None, {}, Path("x"))
@@ -78,7 +101,7 @@ def test_an_unknown_step_or_input_is_told() -> None:
 
 
 def test_every_step_reads_what_an_earlier_one_writes() -> None:
-    names = [name for name in steps.STEPS if name != "toy"]
+    names = [name for name in steps.STEPS if name not in ("toy", "museum")]
     for place, name in enumerate(names):
         step = steps.STEPS[name]
         assert set(step.inputs.values()) | set(step.after) <= set(names[:place])
