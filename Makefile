@@ -15,7 +15,7 @@ help:            ## show this
 run: $(STAMP)    ## the whole line: pictures in, a registered model out (SOURCE=folder:PATH, PROFILE=debug, ARGS=…)
 	$(BIN)/danqing run --profile $(PROFILE) $(if $(SOURCE),--source "$(SOURCE)") $(ARGS)
 
-test: $(STAMP)   ## every test, style and types
+test: lint types ## style, types and every test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
 quick: $(STAMP)  ## the tests that take seconds

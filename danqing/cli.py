@@ -15,7 +15,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from danqing import __version__, steps
+from danqing import __version__, config, steps
 from danqing.errors import DanqingError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ Set = Annotated[
     Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. painter.steps=200.")
 ]
 Profile = Annotated[Optional[str], typer.Option(help="Preset: default, debug, gpu or paper.")]
+Name = Annotated[str, typer.Option(help="The registered model's name (register.name).")]
+_NAME = config.Register().name
 
 
 @contextlib.contextmanager
@@ -113,7 +115,6 @@ def run(
 ) -> None:
     """Run the whole line here: pictures in, a registered model out. The same pipeline runs on a cluster."""
     with _plain_errors():
-        from danqing import config
         from pipelines.local import run_local
 
         run_local(profile, config.parse_assignments(assignments or []), workspace=workspace, source=source, seed=seed,
@@ -138,23 +139,24 @@ def compile(
 def promote(
     version: Annotated[str, typer.Argument(help="A version number or an alias, e.g. challenger.")] = "challenger",
     workspace: Optional[Path] = None,
+    name: Name = _NAME,
 ) -> None:
     """Make a model version the champion; the old one becomes `previous`."""
     with _plain_errors():
         from danqing.platform import registry, tracking
 
         uri = tracking.default_uri(workspace)
-        now = registry.promote(int(version) if version.isdigit() else version, tracking_uri=uri)
+        now = registry.promote(int(version) if version.isdigit() else version, tracking_uri=uri, name=name)
         typer.echo(f"version {now.number} is champion")
 
 
 @app.command(rich_help_panel="Own the model")
-def rollback(workspace: Optional[Path] = None) -> None:
+def rollback(workspace: Optional[Path] = None, name: Name = _NAME) -> None:
     """Make the version before the champion the champion again."""
     with _plain_errors():
         from danqing.platform import registry, tracking
 
-        now = registry.rollback(tracking_uri=tracking.default_uri(workspace))
+        now = registry.rollback(tracking_uri=tracking.default_uri(workspace), name=name)
         typer.echo(f"version {now.number} is champion again")
 
 
@@ -168,7 +170,7 @@ def box(
 ) -> None:
     """Write a model in the box (half-precision weights, graph, card) from a trained tokenizer and painter."""
     with _plain_errors():
-        from danqing import config, files
+        from danqing import files
         from danqing.export.package import write_box
 
         settings = config.resolve("default", config.parse_assignments(assignments or [])).export
@@ -184,7 +186,7 @@ def _step_command(step: steps.Step) -> Any:
         out: Path, params: Path | None, profile: str | None, assignments: list[str] | None, **given: Any
     ) -> None:
         with _plain_errors():
-            from danqing import config, files
+            from danqing import files
             from danqing.monitor import Terminal
 
             if params is not None and profile is not None:
@@ -197,7 +199,9 @@ def _step_command(step: steps.Step) -> Any:
 
                 extra["tracking_uri"] = os.environ.get("MLFLOW_TRACKING_URI") or tracking.default_uri()
                 if step.name == "register":
-                    extra["lineage"] = versioning.lineage(line)
+                    # Where DVC made the package, the corpus that it was made from is dvc.yaml's, and has a revision.
+                    made = versioning.dvc_revision(given["package"])
+                    extra["lineage"] = versioning.lineage(line, data=Path("data/corpus") if made else None)
                 else:
                     extra["model_name"] = line.register.name
             monitor = Terminal(step.name)

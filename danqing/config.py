@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -24,6 +25,13 @@ T = typing.TypeVar("T")
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
+
+
+def _at_least(section: Any, where: str, **least: int) -> None:
+    """Each named value of `section`, whose key is `where`, is at least what is given for it."""
+    for name, bound in least.items():
+        value = getattr(section, name)
+        _require(value >= bound, f"{where}.{name} is {value}: at least {bound}")
 
 
 LICENCES = ("CC0-1.0", "PDM-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "Apache-2.0")
@@ -63,10 +71,9 @@ class Ingest:
 
     def __post_init__(self) -> None:
         _require(self.rate > 0 and self.timeout > 0, "ingest.rate and ingest.timeout must be positive")
-        _require(self.tries >= 1 and self.backoff >= 0, "ingest.tries must be at least 1, ingest.backoff not negative")
+        _at_least(self, "ingest", count=1, tries=1, backoff=0, seed=0)
         known = self.source in ("brush", "museum") or self.source.startswith("folder:")
         _require(known, f"ingest.source is {self.source!r}: use brush, museum or folder:PATH")
-        _require(self.count >= 1, f"ingest.count is {self.count}: at least one picture is needed")
         _require(32 <= self.size <= 2048, f"ingest.size is {self.size}: between 32 and 2048 pixels")
 
 
@@ -83,7 +90,7 @@ class Screen:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 1 and self.batch >= 2, "screen.steps must be at least 1 and screen.batch at least 2")
+        _at_least(self, "screen", steps=1, batch=2, seed=0)
         _require(0 < self.threshold <= 1, f"screen.threshold is {self.threshold}: a probability in (0, 1]")
 
 
@@ -96,6 +103,7 @@ class Annotate:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _at_least(self, "annotate", seed=0)
         _require(self.size in (32, 64, 128, 256, 512), f"annotate.size is {self.size}: use 32, 64, 128, 256 or 512")
 
 
@@ -197,8 +205,7 @@ class TokenizerTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 1, f"tokenizer.steps is {self.steps}: at least 1")
-        _require(self.batch >= 2, f"tokenizer.batch is {self.batch}: at least 2")
+        _at_least(self, "tokenizer", steps=1, batch=2, checkpoint=1, log=1, seed=0)
         _require(0 < self.ema < 1, f"tokenizer.ema is {self.ema}: between 0 and 1")
 
 
@@ -216,6 +223,9 @@ class ClipTraining:
     checkpoint: int = 40
     log: int = 20
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least(self, "clip", steps=1, batch=1, checkpoint=1, log=1, seed=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -264,7 +274,7 @@ class PainterTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 1, f"painter.steps is {self.steps}: at least 1")
+        _at_least(self, "painter", steps=1, batch=1, clip_every=1, clip_batch=1, checkpoint=1, log=1, seed=0)
         _require(self.batch >= self.clip_batch, "painter.batch must be at least painter.clip_batch")
 
 
@@ -291,6 +301,10 @@ class Evaluate:
     grid: int = 16
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _at_least(self, "evaluate", pictures=1, batch=1, permutations=1, grid=1, seed=0)
+        _at_least(self.decoding, "evaluate.decoding", global_steps=1, detail_steps=1)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
@@ -310,6 +324,11 @@ class Export:
     """Batch sizes at which ONNX is compared with PyTorch."""
     min_agreement: float = 0.99
     """Share of picture bytes that must be equal within one grey level."""
+
+    def __post_init__(self) -> None:
+        _at_least(self.decoding, "export.decoding", global_steps=1, detail_steps=1)
+        sizes = ", ".join(map(str, self.batches)) or "empty"
+        _require(min(self.batches, default=0) >= 1, f"export.batches is {sizes}: sizes of at least 1 are needed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -445,16 +464,19 @@ def _coerce(value: Any, kind: Any, where: str) -> Any:
             table = {"true": True, "false": False, "1": True, "0": False}
             return value if isinstance(value, bool) else table[str(value).lower()]
         if kind is int:
-            number = float(value)
+            # "200", and "2e3" and 200.0 too; only what is no whole number by itself goes through float, which rounds.
+            plain = isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+-").isdecimal())
+            number = int(value) if plain else float(value)
             if isinstance(value, bool) or number != int(number):
                 raise ValueError
             return int(number)
         if kind is float:
             if isinstance(value, bool):
                 raise ValueError
+            _require(math.isfinite(float(value)), f"{where} is {value!r}: a finite number is needed")
             return float(value)
         return str(value)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise ConfigError(f"{where} is {value!r}: {kind.__name__} is needed") from None
 
 

@@ -7,13 +7,15 @@ goes on from its last checkpoint, because its memo folder is named by the finger
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import hashlib
 import importlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,10 +70,10 @@ _STEPS = (
 
 STEPS: dict[str, Step] = {step.name: step for step in _STEPS}
 
-# What these steps do depends on the registry, not only on files: they always run.
+# What these steps do depends on the registry, not only on files: they always run. So does a fetch from a museum.
 _NEVER_REMEMBERED = frozenset({"gate", "register"})
-# Sources outside this program can change under an unchanged configuration.
-_REMEMBERED_SOURCES = ("brush",)
+_MARK = ".danqing-step"
+"""A folder with this file was written by a step, which may replace it."""
 
 
 def memo_root() -> Path:
@@ -84,7 +86,7 @@ def _code() -> str:
     """Fingerprint of this package's source: a result of other code is not this code's result."""
     digest = hashlib.sha256()
     root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(p for p in root.rglob("*") if p.suffix in (".py", ".json", ".css")):
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -99,7 +101,7 @@ def key(step: Step, section: Any, inputs: Mapping[str, Path]) -> str:
     }
     source = getattr(section, "source", "")
     if source.startswith("folder:"):
-        parts["folder"] = files.fingerprint(Path(source.removeprefix("folder:")))
+        parts["folder"] = files.fingerprint(Path(source.removeprefix("folder:")).expanduser())
     if getattr(section, "init", "") == "pretrained":
         name = {"train_tokenizer": "tokenizer", "train_painter": "painter"}[step.name]
         parts["box"] = files.sha256(box() / f"{name}.safetensors")
@@ -140,42 +142,93 @@ def run(
         )
     monitor = monitor or Silent()
     memo = memo_root() / name / key(step, section, inputs)
-    source = getattr(section, "source", "brush")
-    remembers = name not in _NEVER_REMEMBERED
-    remembers = remembers and (source in _REMEMBERED_SOURCES or source.startswith("folder:"))
-    if not remembers:
-        scratch = memo / "scratch"  # what a killed run had fetched of a museum is not fetched again
-        with files.storage(out):
-            out.mkdir(parents=True, exist_ok=True)
-            scratch.mkdir(parents=True, exist_ok=True)
-        metrics = function(step)(**inputs, out=out, config=section, monitor=monitor, scratch=scratch, **(extra or {}))
-        shutil.rmtree(memo, ignore_errors=True)
-        return Outcome(metrics=metrics or {}, reused=False)
+    _claim(out, name, inputs)
+    with _alone(memo, monitor):
+        if name in _NEVER_REMEMBERED or getattr(section, "source", "") == "museum":
+            return _run_afresh(step, section, inputs, out, memo, monitor, extra or {})
+        return _run_once(step, section, inputs, out, memo, monitor, extra or {})
 
+
+def _claim(out: Path, name: str, inputs: Mapping[str, Path]) -> None:
+    """Make `out`, or refuse it: a step replaces everything in its folder, so it takes none that holds other things."""
+    out = out.resolve()
+    for argument, path in inputs.items():
+        if path.resolve().is_relative_to(out) or out.is_relative_to(path.resolve()):
+            raise ConfigError(f"{out}: would overwrite what step {name} reads as {argument}; choose another folder")
+    with files.storage(out):
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not (out / _MARK).is_file():
+            raise ConfigError(f"{out}: the folder is not empty and no step wrote it; choose another, or empty it")
+    files.write_text(out / _MARK, f"{name}\n")
+
+
+@contextlib.contextmanager
+def _alone(memo: Path, monitor: Monitor) -> Iterator[None]:
+    """Hold the memo folder: two processes must never write one checkpoint. Whoever comes second waits, then reuses."""
+    lock = memo.with_suffix(".lock")
+    with files.storage(lock):
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        file = open(lock, "w")  # noqa: SIM115 - closed by the `with` below
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            monitor.progress(0, 1, "waiting for another process that runs this very step")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _run_afresh(
+    step: Step,
+    section: Any,
+    inputs: Mapping[str, Path],
+    out: Path,
+    memo: Path,
+    monitor: Monitor,
+    extra: Mapping[str, Any],
+) -> Outcome:
+    scratch = memo / "scratch"  # what a killed run had fetched of a museum is not fetched again
+    with files.storage(scratch):
+        scratch.mkdir(parents=True, exist_ok=True)
+    metrics = function(step)(**inputs, out=out, config=section, monitor=monitor, scratch=scratch, **extra)
+    shutil.rmtree(memo, ignore_errors=True)
+    return Outcome(metrics=metrics or {}, reused=False)
+
+
+def _run_once(
+    step: Step,
+    section: Any,
+    inputs: Mapping[str, Path],
+    out: Path,
+    memo: Path,
+    monitor: Monitor,
+    extra: Mapping[str, Any],
+) -> Outcome:
     done = memo / "done.json"
-    if not done.is_file():
+    reused = done.is_file()
+    if reused:
+        monitor.progress(1, 1, "unchanged, reused")
+    else:
         work, scratch = memo / "work", memo / "scratch"
         with files.storage(memo):
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
             scratch.mkdir(exist_ok=True)
+        files.write_text(work / _MARK, f"{step.name}\n")
         try:
-            metrics = function(step)(
-                **inputs, out=work, config=section, monitor=monitor, scratch=scratch, **(extra or {})
-            )
+            metrics = function(step)(**inputs, out=work, config=section, monitor=monitor, scratch=scratch, **extra)
         except Exception:
             for report in work.glob("report.*"):  # what a failed step has to say survives it
                 files.copy_tree(report, out / report.name)
             raise
         with files.storage(memo):
+            for file in work.rglob("*"):
+                if file.is_file():
+                    file.chmod(0o444)  # outputs are links to these: an edit in place would change what is remembered
             shutil.rmtree(memo / "out", ignore_errors=True)
             work.replace(memo / "out")
         files.write_json(done, {"metrics": metrics or {}})
         shutil.rmtree(scratch, ignore_errors=True)
-        reused = False
-    else:
-        reused = True
-        monitor.progress(1, 1, "unchanged, reused")
     metrics = files.read_json(done)["metrics"]
     monitor.metrics({k: v for k, v in metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)})
     files.copy_tree(memo / "out", out)

@@ -29,7 +29,7 @@ from rich.console import Console
 from danqing import files
 from danqing.errors import ConfigError, DanqingError
 from danqing.package import workspace as default_workspace
-from danqing.platform import tracking
+from danqing.platform import registry, tracking
 from danqing.platform.component import line_of
 from danqing.steps import STEPS
 from pipelines.display import Display
@@ -93,6 +93,8 @@ def run_local(
                 forwarder.finish(status)
         if status == "FAILED":
             raise _failure(follower, folder / "run.log")
+        if tracking.sqlite_file(uri) is None:
+            registry.point(uri, line.register.name, root)  # `danqing paint` here then paints with the server's champion
     summary = summarise(
         root, run_id, line, follower.done, uri, seconds=time.monotonic() - began, tracking_error=forwarder.error
     )

@@ -26,7 +26,7 @@ overrides: JSON of dotted configuration keys, e.g. {"painter.steps": 2000, "gate
 profile: debug (a minute, for trying the machinery), default (64 pixels), gpu (128 pixels), paper (256 pixels).
 seed: the seed of every step; -1 leaves it to the profile.
 source: brush (painted by the program), museum (Met and Art Institute of Chicago) or folder:PATH; empty leaves it to
-the profile.
+the profile. On a cluster PATH lies on a volume that `ingest` mounts: put the pictures on danqing-memo, below /memo.
 
 The report and the sample pictures are the artifacts of `evaluate`; the decision on the champion is that of `gate`.
 """
@@ -78,5 +78,7 @@ def danqing(
         settings(task)
         if STEPS[name].heavy:
             resumable(gpu_pool(task))
+        elif name == "ingest":  # hours of asking a museum
+            resumable(task)
         if name in _NEVER_CACHED:
             task.set_caching_options(False)

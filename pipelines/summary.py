@@ -79,7 +79,8 @@ class Summary:
             for reason in self.reasons:
                 if reason.startswith("FAILED"):
                     say("", reason)
-            say("", f"`{here}danqing promote {self.version}` makes it champion all the same")
+            named = "" if self.model == config.Register().name else f" --name {shlex.quote(self.model)}"
+            say("", f"`{here}danqing promote {self.version}{named}` makes it champion all the same")
         say("mlflow", self.mlflow_command)
         if self.tracking_error:
             say("", f"MLflow did not get everything: {self.tracking_error}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from danqing import config, files, steps
 from danqing.data import corpus
 from danqing.export.package import write_box
 from danqing.monitor import Terminal
+from danqing.pretrained import box
 
 BRUSH = {"ingest.count": 12_000, "ingest.seed": 1_000_000}
 BATCH = {"tokenizer.batch": 16, "tokenizer.perceptual_batch": 4, "tokenizer.checkpoint": 200}
@@ -66,13 +67,12 @@ def mixed(brush: Path, paintings: Path, originals: Path, size: int) -> Iterator[
             yield {**record, "id": f"{record['id']}-{number}", "image": corpus.encode(np.ascontiguousarray(square))}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--paintings", type=Path, required=True, help="a folder with metadata.csv")
     parser.add_argument("--work", type=Path, default=Path("out/box"))
-    parser.add_argument("--card", type=Path, default=Path("pretrained/card.md"))
-    parser.add_argument("--out", type=Path, default=Path("pretrained"))
-    given = parser.parse_args()
+    parser.add_argument("--card", type=Path, default=box() / "card.md")
+    given = parser.parse_args(arguments)
     work: Path = given.work
     size = config.default().annotate.size
 
@@ -89,12 +89,12 @@ def main() -> None:
     tokenizer = {"corpus": both, "screener": both}
     plain = step("train_tokenizer", tokenizer, work / "plain", STAGES["plain"])
     for name in ("tokenizer.safetensors", "tokenizer.json"):  # the next stage starts from what lies in the box
-        files.write_bytes(given.out / name, (plain / name).read_bytes())
+        files.write_bytes(box() / name, (plain / name).read_bytes())
     lines = step("train_tokenizer", tokenizer, work / "lines", STAGES["lines"])
     painter = step(
         "train_painter", {"corpus": both, "tokenizer": lines, "clip": both}, work / "painter", STAGES["painter"]
     )
-    print(json.dumps(write_box(lines, painter, card, out=given.out, config=config.default().export)))
+    print(json.dumps(write_box(lines, painter, card, out=box(), config=config.default().export)))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 
@@ -27,7 +28,8 @@ def _ask_the_registry() -> None:
     from danqing.errors import DanqingError
     from danqing.package import workspace
 
-    if not (workspace() / "champion.json").is_file() or importlib.util.find_spec("mlflow") is None:
+    known = "MLFLOW_TRACKING_URI" in os.environ or (workspace() / "champion.json").is_file()
+    if not known or importlib.util.find_spec("mlflow") is None:
         return
     from danqing.platform import registry
 

@@ -56,6 +56,7 @@ def _annotate(source: Path, out: Path, config: Annotate, monitor: Monitor) -> di
                 yield record
 
     total = corpus.write(out, finished(), corpus.rejected(source))
+    corpus.carry_labels(source, out)
     metrics: dict[str, Any] = {"pictures": total, "groups": int(rows["group"].nunique())}
     for name, tally in tallies.items():
         metrics |= {f"{name}_{key}": tally[key] for key in sorted(tally)}

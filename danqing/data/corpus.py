@@ -6,6 +6,7 @@ and `rejected.jsonl` (what was set aside, and why). Shards are named by content,
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -99,37 +100,43 @@ def write(folder: Path, records: Iterable[Mapping[str, Any]], rejected: Iterable
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    shards = Path(folder) / "shards"
-    with files.storage(shards):
-        shards.mkdir(parents=True, exist_ok=True)
     total = 0
     block: list[Mapping[str, Any]] = []
 
-    def flush() -> None:
+    def flush(into: Path) -> None:
         nonlocal total
         table = pa.Table.from_pylist([dict(r) for r in block], schema=schema())
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         data = buffer.getvalue()
-        import hashlib
-
-        files.write_bytes(shards / f"{total:07d}-{hashlib.sha256(data).hexdigest()[:16]}.parquet", data)
+        files.write_bytes(into / f"{total:07d}-{hashlib.sha256(data).hexdigest()[:16]}.parquet", data)
         total += len(block)
         block.clear()
 
-    for item in records:
-        block.append(item)
-        if len(block) == SHARD_ROWS:
-            flush()
-    if block:
-        flush()
-    lines = [json.dumps({"id": r.id, "reason": r.reason}, ensure_ascii=False) for r in rejected]
-    files.write_text(Path(folder) / "rejected.jsonl", "".join(line + "\n" for line in lines))
-    if total == 0:
-        why = f" ({lines[0]} …)" if lines else ""
-        raise DataError(f"{folder}: no picture is left for the corpus; {len(lines)} were set aside{why}")
+    with files.atomic_folder(Path(folder) / "shards") as into:  # all shards or the old ones, never some of both
+        for item in records:
+            block.append(item)
+            if len(block) == SHARD_ROWS:
+                flush(into)
+        if block:
+            flush(into)
+        lines = [json.dumps({"id": r.id, "reason": r.reason}, ensure_ascii=False) for r in rejected]
+        files.write_text(Path(folder) / "rejected.jsonl", "".join(line + "\n" for line in lines))
+        if total == 0:
+            why = f" ({lines[0]} …)" if lines else ""
+            raise DataError(f"{folder}: no picture is left for the corpus; {len(lines)} were set aside{why}")
     files.write_json(Path(folder) / "corpus.json", {"version": VERSION, "records": total, "rejected": len(lines)})
     return total
+
+
+LABELS = "labels.csv"
+"""Judgements of human annotators, optional (`danqing.data.agreement`); they travel with the corpus."""
+
+
+def carry_labels(source: Path, out: Path) -> None:
+    """Copy the annotators' judgements from one folder to the next, where there are any."""
+    if (Path(source) / LABELS).is_file():
+        files.write_bytes(Path(out) / LABELS, (Path(source) / LABELS).read_bytes())
 
 
 def shards(folder: Path) -> list[Path]:

@@ -138,6 +138,8 @@ def ingest(*, out: Path, config: Ingest, monitor: Monitor, scratch: Path) -> dic
     copies, groups, joined = _duplicates(batches, numbers, source.limit)
     rejected += [Rejected(id=name, reason=reason) for name, reason in copies.items()]
     total = corpus.write(out, _final(batches, numbers, groups), rejected)
+    if config.source.startswith("folder:"):
+        corpus.carry_labels(Path(config.source.removeprefix("folder:")).expanduser(), out)
     metrics: dict[str, float | str | bool] = {
         "pictures": total,
         "groups": len(set(groups.values())),

@@ -17,6 +17,8 @@ from danqing.data.phash import phash
 
 MIN_SIDE = 32
 _KEPT = {"JPEG", "PNG", "WEBP"}
+_READ = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+"""Nothing else is tried: Pillow knows dozens of formats, and some of them start other programs."""
 
 
 class Unusable(Exception):
@@ -42,7 +44,7 @@ def dimensions(data: bytes) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=_READ) as image:
                 return image.size
     except Image.DecompressionBombError as error:
         raise Unusable("too many pixels to be unpacked") from error
@@ -66,7 +68,7 @@ def check(data: bytes, *, store: int, max_pixels: int, max_bytes: int) -> Checke
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=_READ) as image:
                 kind = image.format
                 turned = image.getexif().get(0x0112, 1) != 1
                 plain = kind in _KEPT and image.mode in ("RGB", "L") and not getattr(image, "is_animated", False)
@@ -81,7 +83,10 @@ def check(data: bytes, *, store: int, max_pixels: int, max_bytes: int) -> Checke
         plain = False
     if not plain or turned:
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=95, subsampling=0)
+        try:
+            picture.save(buffer, "JPEG", quality=95, subsampling=0)
+        except OSError as error:  # JPEG has no side of more than 65,500 pixels
+            raise Unusable(f"{picture.width} x {picture.height} pixels cannot be stored as JPEG ({error})") from error
         kept = buffer.getvalue()
     pixels = np.asarray(picture)
     return Checked(

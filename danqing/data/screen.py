@@ -141,7 +141,6 @@ def screen(corpus: Path, *, out: Path, config: Screen, monitor: Monitor, scratch
 
 
 def _screen(source: Path, out: Path, config: Screen, monitor: Monitor, scratch: Path) -> dict[str, Any]:
-    from safetensors.torch import save_file
 
     rows, images = [], []
     for record in corpus.read(source, ["id", "image", "group", "theme", "source"]):
@@ -185,9 +184,9 @@ def _screen(source: Path, out: Path, config: Screen, monitor: Monitor, scratch: 
                 yield record
 
     corpus.write(out, kept(), [*corpus.rejected(source), *rejected])
+    corpus.carry_labels(source, out)
     state = {k: v.half() if v.is_floating_point() else v for k, v in job.net.state_dict().items()}
-    with files.atomic(out / "screener.safetensors") as temporary:
-        save_file({k: v.cpu().contiguous() for k, v in state.items()}, temporary)
+    files.write_tensors(out / "screener.safetensors", state)
     files.write_json(
         out / "screener.json",
         {"network": "resnet50", "classes": classes, "size": config.size, "mean": list(MEAN), "std": list(STD),

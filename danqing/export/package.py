@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from danqing import __version__, files
 from danqing.config import Export
@@ -39,11 +40,7 @@ def export(
     }
     package = _finish(out, generator, lineage, weights=None)
     report = parity(generator, package.session(), config.batches)
-    if report["agreement"] < config.min_agreement:
-        raise DanqingError(
-            f"export: only {report['agreement']:.4f} of the bytes agree with PyTorch within one grey level, "
-            f"{config.min_agreement} are asked for (export.min_agreement); parity by batch: {report['rows']}"
-        )
+    _check(report, config)
     files.write_json(out / "parity.json", report)
     _finish(out, generator, lineage, weights=None)
     monitor.progress(3, 3, "done")
@@ -70,9 +67,18 @@ def write_box(tokenizer: Path, painter: Path, card: str, *, out: Path, config: E
     lineage = {"danqing": __version__}
     package = _finish(out, generator, lineage, weights)
     report = parity(generator, package.session(), config.batches)
+    _check(report, config)
     files.write_json(out / "parity.json", report)
     _finish(out, generator, lineage, weights)
     return {"agreement": report["agreement"], "bytes": float(sum(f.stat().st_size for f in out.iterdir()))}
+
+
+def _check(report: dict[str, Any], config: Export) -> None:
+    if report["agreement"] < config.min_agreement:
+        raise DanqingError(
+            f"export: only {report['agreement']:.4f} of the bytes agree with PyTorch within one grey level, "
+            f"{config.min_agreement} are asked for (export.min_agreement); parity by batch: {report['rows']}"
+        )
 
 
 def _finish(out: Path, generator: Generator, lineage: dict[str, str], weights: dict[str, object] | None) -> Package:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from danqing import files
@@ -155,9 +155,7 @@ class Clip(nn.Module):
     def save(self, folder: Path) -> None:
         """Write `clip.safetensors`, `clip.json` and `vocabulary.json` into `folder`."""
         folder = Path(folder)
-        state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
-        with files.atomic(folder / "clip.safetensors") as temporary:
-            save_file(state, temporary)
+        files.write_tensors(folder / "clip.safetensors", self.net.state_dict())
         files.write_json(folder / "vocabulary.json", self.vocabulary)
         files.write_json(
             folder / "clip.json", {"format": 1, "model": self.config, "mean": list(self.mean), "std": list(self.std)}

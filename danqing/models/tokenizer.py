@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from danqing import config, files
@@ -101,11 +101,10 @@ class Tokenizer(nn.Module):
 
 def save_model(model: nn.Module, folder: Path, name: str, settings: Mapping[str, object], half: bool) -> None:
     """`name`.safetensors and `name`.json in `folder`; half: floats in half precision."""
-    state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
+    state = model.state_dict()
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    with files.atomic(Path(folder) / f"{name}.safetensors") as path:
-        save_file({k: v.contiguous() for k, v in state.items()}, path)
+    files.write_tensors(Path(folder) / f"{name}.safetensors", state)
     files.write_json(Path(folder) / f"{name}.json", settings)
 
 

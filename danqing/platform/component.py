@@ -9,13 +9,14 @@ component logs there. Nothing here imports kfp: artifacts come as objects with `
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import os
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,8 @@ def run_component(
             extra=_registry_arguments(name, line, data_revision),
         )
     except DanqingError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)  # first: the tracking server may be the error
         watch.failed(str(error), error.exit_code, folder)
-        print(f"{name}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(error.exit_code) from None
     except BaseException as error:
         traceback.print_exc()
@@ -161,16 +162,25 @@ class _Tracked:
     def done(self, outcome: steps.Outcome, folder: Path) -> None:
         if self._run is None or self._tracker is None:
             return
-        with tracking.reaching(self._tracker.uri):
+        with _told(), tracking.reaching(self._tracker.uri):
             self._run.end(outcome.metrics, folder)
             self._tracker.note(self._name, outcome.metrics)
 
     def failed(self, message: str, exit_code: int, folder: Path) -> None:
         if self._run is None or self._tracker is None:
             return
-        with tracking.reaching(self._tracker.uri):
+        with _told(), tracking.reaching(self._tracker.uri):
             self._run.end({"error": message}, folder, "FAILED")
             self._tracker.parent().finish("FAILED")
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Whatever the tracking server does now, the step has ended as it has."""
+    try:
+        yield
+    except RegistryError as error:
+        print(f"not tracked: {error}", file=sys.stderr, flush=True)
 
 
 def _show(folder: Path, title: str, page: Any, note: Any) -> None:

@@ -69,7 +69,8 @@ def decide(measured: Mapping[str, Any], current: Version | None, config: setting
     if current is None:
         bar("kernel_distance", math.inf, True, "no champion to compare with")
     elif measured.get(HELD_OUT) and current.tags.get(HELD_OUT) not in (None, measured[HELD_OUT]):
-        bar("kernel_distance", math.inf, True, f"champion {current.number} was measured on other pictures")
+        bar("kernel_distance", -math.inf, True, f"champion {current.number} was measured on other pictures: "
+            "promote by hand")  # fmt: skip
     else:
         theirs = finite(current.metrics.get("kernel_distance"))
         limit = -math.inf if theirs is None else theirs + config.kernel_slack * abs(theirs)
@@ -183,7 +184,8 @@ def promote(which: int | str, *, tracking_uri: str | None = None, name: str = se
             if old is not None:  # first, so that a stop in between loses nothing
                 client.set_registered_model_alias(name, PREVIOUS, str(old.number))
             client.set_registered_model_alias(name, CHAMPION, str(new.number))
-    point(uri, name)
+    if tracking.sqlite_file(uri) is not None:  # a server's champion is fetched by whoever paints, not by whoever votes
+        point(uri, name)
     return versions.find(uri, name, new.number)
 
 
@@ -198,19 +200,21 @@ def rollback(*, tracking_uri: str | None = None, name: str = settings.Register()
     return promote(before.number, tracking_uri=uri, name=name)
 
 
-def point(tracking_uri: str | None = None, name: str = settings.Register().name) -> Version | None:
-    """Bring the workspace's pointer to the champion up to date, where registry and workspace share a folder.
+def point(
+    tracking_uri: str | None = None, name: str = settings.Register().name, root: Path | None = None
+) -> Version | None:
+    """Bring the pointer to the champion in the workspace `root` up to date.
 
-    `danqing paint` reads the pointer and never the registry. Cheap, so whoever needs the truth calls it first: the
-    alias may have been moved in MLflow's own pages.
+    root: None means where a SQLite registry lies, else here. `danqing paint` reads the pointer and never the registry;
+    the alias may have been moved in MLflow's own pages, so whoever needs the truth calls this first. A package that is
+    far away is fetched once.
     """
     uri = tracking_uri or tracking.default_uri()
     file, current = tracking.sqlite_file(uri), champion(uri, name)
-    if file is None or current is None:
-        return current
-    folder = _local(current)
-    if folder is not None:
-        package.point_to_champion(folder, str(current.number), file.parent)
+    if current is not None:
+        root = root or (package.workspace() if file is None else file.parent)
+        folder = download(current.number, tracking_uri=uri, name=name, cache=root / "models")
+        package.point_to_champion(folder, str(current.number), root)
     return current
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from danqing import files
@@ -89,12 +89,18 @@ def _state(job: Job) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, plain
 
 
-def save_checkpoint(path: Path, job: Job, step: int, history: list[dict[str, float]]) -> None:
-    """Write everything to `path`/step-N; the last two checkpoints are kept, each is whole or not there."""
+Rows = list[dict[str, float]]
+
+
+def save_checkpoint(path: Path, job: Job, step: int, history: Rows, window: Rows) -> None:
+    """Write everything to `path`/step-N; the last two checkpoints are kept, each is whole or not there.
+
+    window: the steps since the last row of `history`, so that a resume logs what an undisturbed run logs.
+    """
     tensors, plain = _state(job)
     with files.atomic_folder(path / f"step-{step:08d}") as folder:
-        save_file(tensors, folder / "state.safetensors")
-        meta = {"step": step, "optimizer": plain, "history": history}
+        files.write_tensors(folder / "state.safetensors", tensors)
+        meta = {"step": step, "optimizer": plain, "history": history, "window": window}
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
     for old in checkpoints(path)[:-2]:
         files.shutil.rmtree(old, ignore_errors=True)
@@ -104,8 +110,8 @@ def checkpoints(path: Path) -> list[Path]:
     return sorted(p for p in Path(path).glob("step-*") if (p / "meta.json").is_file())
 
 
-def load_checkpoint(path: Path, job: Job) -> tuple[int, list[dict[str, float]]]:
-    """Load the last checkpoint below `path` into `job`; returns (steps done, history), or (0, []) without one."""
+def load_checkpoint(path: Path, job: Job) -> tuple[int, Rows, Rows]:
+    """Load the last checkpoint below `path` into `job`: (steps done, history, window), or (0, [], []) without one."""
     for folder in reversed(checkpoints(path)):
         meta = files.read_json(folder / "meta.json")
         try:
@@ -113,8 +119,8 @@ def load_checkpoint(path: Path, job: Job) -> tuple[int, list[dict[str, float]]]:
         except (OSError, SafetensorError):
             continue
         _restore(job, tensors, meta["optimizer"], folder)
-        return int(meta["step"]), list(meta["history"])
-    return 0, []
+        return int(meta["step"]), list(meta["history"]), list(meta["window"])
+    return 0, [], []
 
 
 def _restore(job: Job, tensors: dict[str, Tensor], plain: Mapping[str, Any], folder: Path) -> None:
@@ -152,7 +158,6 @@ def train(
     checkpoint: int,
     log: int,
     monitor: Monitor,
-    on_checkpoint: Callable[[int], None] | None = None,
 ) -> list[dict[str, float]]:
     """Run `job` for `steps` steps over `items` items, from the last checkpoint in `scratch` if there is one.
 
@@ -160,10 +165,9 @@ def train(
     Raises TrainingError at the first scalar that is not finite, naming step, items and last good checkpoint.
     """
     folder = Path(scratch) / "checkpoints"
-    start, history = load_checkpoint(folder, job)
+    start, history, window = load_checkpoint(folder, job)
     if start:
         monitor.progress(start, steps, f"resumed at step {start}")
-    window: list[dict[str, float]] = []
     for step in range(start, steps):
         indices = batch_indices(seed, step, items, batch)
         torch.manual_seed((seed * 1_000_003 + step) % (1 << 62))
@@ -182,11 +186,8 @@ def train(
             window = []
             monitor.metrics(means, done)
         monitor.progress(done, steps, " ".join(f"{k} {v:.3f}" for k, v in list(values.items())[:3]))
-        # A window that is open at a checkpoint would be lost in a resume: checkpoints close on log steps only.
-        if done < steps and done % checkpoint == 0 and not window:
-            save_checkpoint(folder, job, done, history)
-            if on_checkpoint is not None:
-                on_checkpoint(done)
+        if done < steps and done % checkpoint == 0:
+            save_checkpoint(folder, job, done, history, window)
     return history
 
 

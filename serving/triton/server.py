@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -215,11 +216,11 @@ def _ports(host: str, wanted: tuple[int | None, int | None, int | None]) -> tupl
 
 
 def docker_line(repository: Path) -> str:
-    """The command that serves `repository` by NVIDIA's image, on a GPU."""
+    """The command that serves `repository` by NVIDIA's image, on a GPU, to this machine only."""
     pins = [line for line in install.ENVIRONMENT.read_text(encoding="utf-8").split() if line.startswith(("tok", "pil"))]
     return (
-        f"docker run --rm --gpus all --shm-size 1g -p 8000-8002:8000-8002 -v {repository.absolute()}:/models:ro "
-        f"{install.IMAGE} sh -c 'pip install -q --no-deps {' '.join(pins)} && "
+        "docker run --rm --gpus all --shm-size 1g -p 127.0.0.1:8000-8002:8000-8002 "
+        f"-v {shlex.quote(f'{repository.absolute()}:/models:ro')} {install.IMAGE} sh -c 'pip install -q --no-deps {' '.join(pins)} && "
         "tritonserver --model-repository=/models --cache-config=local,size=67108864'"
     )
 

@@ -120,6 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(int(value), b"sorry", "text/plain")
         elif kind == "retry-after":
             self._send(429, b"slow down", "text/plain", {"Retry-After": value})
+        elif kind == "redirect":
+            self._send(302, b"", "text/plain", {"Location": value})
         elif kind == "slow":
             time.sleep(float(value))
             return False

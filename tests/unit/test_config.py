@@ -33,11 +33,35 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("ingest.source", "ftp://x", "use brush, museum or folder:PATH"),
         ("annotate.size", 128, "pictures and tokenizer must have one size"),
         ("tokenizer", 3, "a section with keys is needed"),
+        ("painter.steps", float("inf"), "painter.steps is inf: int is needed"),
+        ("painter.steps", "1e999", "painter.steps is '1e999': int is needed"),
+        ("gate.max_p", "nan", "gate.max_p is 'nan': a finite number is needed"),
+        ("gate.min_psnr", float("-inf"), "gate.min_psnr is -inf: a finite number is needed"),
+        ("painter.lr", 10**400, "painter.lr is 1000.*: float is needed"),
+        ("export.batches", [], "export.batches is empty"),
+        ("export.batches", "1,0", "export.batches is 1, 0: sizes of at least 1"),
+        *((f"{section}.seed", -1, f"{section}.seed is -1: at least 0")
+          for section in ("ingest", "screen", "annotate", "tokenizer", "clip", "painter", "evaluate")),
+        *((f"{section}.{name}", 0, f"{section}.{name} is 0: at least 1")
+          for section in ("tokenizer", "clip", "painter") for name in ("checkpoint", "log")),
+        *((key, 0, f"{key} is 0: at least 1") for key in (
+            "ingest.count", "painter.clip_every", "clip.steps", "clip.batch", "evaluate.batch", "evaluate.grid",
+            "evaluate.pictures", "evaluate.permutations", "evaluate.decoding.global_steps",
+            "export.decoding.detail_steps")),
     ],
 )
 def test_a_wrong_override_says_what_is_wrong(key: str, value: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config.override(config.default(), {key: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [(9007199254740993, 9007199254740993), ("9007199254740993", 9007199254740993), ("2e3", 2000), (200.0, 200)],
+)
+def test_a_whole_number_is_taken_as_it_is_whatever_its_spelling(given: object, number: int) -> None:
+    line = config.override(config.default(), {"painter.seed": given})
+    assert line.painter.seed == number and isinstance(line.painter.seed, int)
 
 
 def test_overrides_change_only_what_they_name() -> None:

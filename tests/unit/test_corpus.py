@@ -26,6 +26,15 @@ def test_what_is_written_is_read_in_order(tmp_path: Path) -> None:
     assert corpus.rejected(tmp_path) == [Rejected(id="x", reason="broken")]
 
 
+def test_a_second_write_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    corpus.write(tmp_path, _records(1200))
+    corpus.write(tmp_path, _records(3))
+    assert [r["id"] for r in corpus.read(tmp_path)] == ["r0", "r1", "r2"]
+    with pytest.raises(DataError):
+        corpus.write(tmp_path, [])
+    assert len(list(corpus.read(tmp_path))) == 3, "a corpus of nothing replaces nothing"
+
+
 def test_equal_corpora_are_equal_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         corpus.write(tmp_path / name, _records(600))

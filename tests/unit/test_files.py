@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from danqing import files
 from danqing.errors import StorageError
@@ -46,10 +49,27 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
         pytest.skip("this system has no /dev/full")
     path = tmp_path / "a.json"
     files.write_json(path, {"old": 1})
-    with pytest.raises(StorageError, match="the disk is full"), files.storage(path), open("/dev/full", "w") as full:
-        full.write("x" * 100_000)
-        full.flush()
+    with pytest.raises(StorageError, match="the disk is full"), files.atomic(path) as temporary:
+        temporary.write_text("{")
+        with open("/dev/full", "w") as full:
+            full.write("x" * 100_000)
+            full.flush()
     assert files.read_json(path) == {"old": 1}
+
+
+def test_weights_that_do_not_fit_on_the_disk_are_one_line_and_lose_nothing(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys, torch; from pathlib import Path; from danqing import files\n"
+        "path = Path(sys.argv[1]); files.write_tensors(path, {'x': torch.zeros(10)})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "try: files.write_tensors(path, {'x': torch.zeros(10_000)})\n"
+        "except files.StorageError as error: print('told:', error)\n"
+    )
+    path = tmp_path / "x.safetensors"
+    run = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith(f"told: {path}: the file would be larger") and run.stdout.count("\n") == 1
+    assert len(load_file(path)["x"]) == 10
 
 
 def test_a_fingerprint_is_about_names_and_contents(tmp_path: Path) -> None:

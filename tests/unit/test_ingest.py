@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import io
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +105,19 @@ def _bomb() -> bytes:
     return buffer.getvalue()
 
 
+def _long() -> bytes:
+    """Few pixels, but a longer side than JPEG allows, in a mode that is not kept."""
+    buffer = io.BytesIO()
+    Image.new("RGBA", (66_000, 40)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _portable_pixmap() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "PPM")
+    return buffer.getvalue()
+
+
 def _truncated() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(paint(compose(3), 128)).save(buffer, "JPEG")
@@ -113,12 +130,14 @@ def _truncated() -> bytes:
         (lambda: b"", "CC0-1.0", "the file is empty"),
         (_truncated, "CC0-1.0", "damaged"),
         (_bomb, "CC0-1.0", "10000 x 10000 pixels are more than max_pixels"),
+        (_long, "CC0-1.0", "66000 x 40 pixels cannot be stored as JPEG"),
+        (_portable_pixmap, "CC0-1.0", "not a picture that can be read"),
         (lambda: b"<html>not found</html>", "CC0-1.0", "not a picture"),
         (lambda: _png(1), "all rights reserved", "licence 'all rights reserved' is not one of"),
         (lambda: _png(1), "", "licence '' is not one of"),
         (lambda: corpus.encode(np.zeros((8, 200, 3), np.uint8)), "CC0-1.0", "the short side must have 32"),
     ],
-    ids=["zero bytes", "truncated", "100 megapixels", "html", "unknown licence", "no licence", "too small"],
+    ids=["zero bytes", "truncated", "100 megapixels", "too long", "other format", "html", "unknown licence", "no licence", "too small"],
 )
 def test_an_unusable_picture_is_set_aside_and_the_others_come_in(
     tmp_path: Path, make: Callable[[], bytes], licence: str, reason: str
@@ -288,6 +307,28 @@ def test_many_processes_paint_what_one_paints() -> None:
         source.close()
     alone = [picture for item in items for picture in source.fetch([item])]  # type: ignore[list-item]
     assert together == alone
+
+
+_KILLED = """
+import os, signal
+from danqing.data.sources.brush import Brush
+
+source = Brush(count=70, size=32, seed=1)
+next(iter(source.fetch(source.listing())))
+print(len(source._pool._processes), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core paints without workers")
+def test_a_killed_ingest_leaves_no_worker_behind() -> None:
+    killed = subprocess.Popen([sys.executable, "-c", _KILLED], stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        said, _ = killed.communicate(timeout=120)  # the workers hold the pipe open as long as they live
+        assert int(said) >= 2 and killed.returncode == -signal.SIGKILL
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(killed.pid, signal.SIGKILL)
 
 
 def test_a_killed_ingest_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_only_whole_checkpoints_count(tmp_path: Path) -> None:
     assert [p.name for p in found] == ["step-00000020", "step-00000030"]
     (found[-1] / "state.safetensors").write_bytes(b"torn")
     job = Regression()
-    done, _ = loop.load_checkpoint(tmp_path / "checkpoints", job)
+    done, _, _ = loop.load_checkpoint(tmp_path / "checkpoints", job)
     assert done == 20
 
 

@@ -151,6 +151,26 @@ def test_a_work_that_cannot_be_had_today_is_named_and_tried_again_another_day(mu
     assert metrics["pictures"] == 16 and _reasons(out) == {}
 
 
+def test_a_redirect_in_a_circle_costs_one_work_only(museum: Museum, tmp_path: Path) -> None:
+    path = "/images/web-large/3.jpg"
+    museum.faults[path].extend([f"redirect:{path}"] * 100)
+    out, metrics = _run(tmp_path, museum, tries=2)
+    assert metrics["pictures"] == 15 and metrics["unavailable"] == 1
+    assert "redirect" in _reasons(out)["met-3"]
+
+
+def test_a_description_without_end_costs_one_work_and_such_a_search_is_one_clear_error(
+    museum: Museum, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("danqing.data.sources.http.LARGEST_JSON", 100_000)
+    museum.faults[f"{OBJECT}3"].append("huge:200000")
+    out, metrics = _run(tmp_path, museum)
+    assert metrics["pictures"] == 15 and "the answer is too large" in _reasons(out)["met-3"]
+    museum.faults[MET_SEARCH].append("huge:200000")
+    with pytest.raises(DataError, match=r"the museum cannot be asked.*the answer is too large"):
+        _run(tmp_path, museum)
+
+
 def test_a_museum_that_is_down_is_one_clear_error(tmp_path: Path) -> None:
     nobody = Museum(pictures={}, facts={}, url="http://127.0.0.1:9")
     with pytest.raises(DataError, match=r"the museum cannot be asked.*run again later") as caught:

@@ -60,8 +60,31 @@ def test_a_changed_configuration_or_input_runs_it_again(tmp_path: Path) -> None:
 def test_what_is_changed_in_an_output_does_not_reach_the_memory(tmp_path: Path) -> None:
     run(tmp_path)
     files.write_text(tmp_path / "out" / "result", "spoilt")
+    assert not (tmp_path / "out" / steps._MARK).stat().st_mode & 0o222, "nor can it be edited in place by mistake"
     run(tmp_path, "again")
     assert (tmp_path / "again" / "result").read_text() == "1"
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match="not empty and no step wrote it"):
+        run(tmp_path, "mine")
+    for inside in ("in", ".", "in/deeper"):
+        with pytest.raises(ConfigError, match="would overwrite what step toy reads as corpus"):
+            run(tmp_path, inside)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    assert run(tmp_path, "out").reused is False
+    assert run(tmp_path, "out").reused is True, "its own folder a step may write again"
+
+
+def test_whoever_comes_second_waits_and_reuses(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda out: run(tmp_path, out, lr=7.0).reused, ("one", "two")))
+    assert sorted(outcomes) == [False, True]
+    assert CALLS == ["toy"]
 
 
 def test_a_failed_step_keeps_its_scratch_and_remembers_no_result(tmp_path: Path) -> None:

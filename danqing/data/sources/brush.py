@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -43,10 +45,18 @@ def _paint(job: tuple[str, int, str, int]) -> Fetched:
     return Fetched(id=name, data=corpus.encode(paint(scene, size)), fields=scene_fields(scene))
 
 
-def _quiet() -> None:
+def _begin(parent: int) -> None:
+    """What a worker does first: paint on one core, and end when the process `parent`, which started it, is gone."""
     import cv2
 
     cv2.setNumThreads(1)  # one process a core is enough
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)  # a parent that was killed has told nobody: the worker would wait for its next job for ever
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class Brush:
@@ -82,7 +92,9 @@ class Brush:
         else:
             if self._pool is None:
                 # A forked child of a process that runs threads can hang; a fresh one cannot.
-                self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet)
+                self._pool = ProcessPoolExecutor(
+                    workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
+                )
                 atexit.register(self.close)
             painted = self._pool.map(_paint, jobs, chunksize=16)
         for item, picture in zip(items, painted, strict=True):

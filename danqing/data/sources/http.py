@@ -20,6 +20,8 @@ USER_AGENT = f"danqing/{__version__} (open-access painting corpus; one request a
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 120.0
 """Seconds; a server that asks for more is left alone for now."""
+LARGEST_JSON = 50_000_000
+"""Bytes."""
 
 
 class Unavailable(Exception):
@@ -55,7 +57,10 @@ class Http:
                 raise ValueError("no JSON object")
             return value
 
-        return self._ask(url, parameters, 50_000_000, parse, {} if absent else None)  # type: ignore[no-any-return]
+        try:
+            return self._ask(url, parameters, LARGEST_JSON, parse, {} if absent else None)  # type: ignore[no-any-return]
+        except TooLarge as error:
+            raise Unavailable(f"{url}: the answer is too large ({error})") from None
 
     def body(self, url: str, most: int) -> bytes:
         """A body of at most `most` bytes; b"" where there is none (404). Raises Unavailable, TooLarge."""
@@ -78,7 +83,7 @@ class Http:
                     if answer.status_code not in AGAIN:
                         break
                     wait = self._asked_for(answer, wait)
-            except (httpx.TransportError, httpx.DecodingError, httpx.InvalidURL) as error:
+            except (httpx.RequestError, httpx.InvalidURL) as error:
                 reason = str(error) or type(error).__name__
             except ValueError as error:  # an error page instead of JSON
                 reason = f"the answer is no JSON ({error})"
