@@ -218,9 +218,10 @@ def _ports(host: str, wanted: tuple[int | None, int | None, int | None]) -> tupl
 def docker_line(repository: Path) -> str:
     """The command that serves `repository` by NVIDIA's image, on a GPU, to this machine only."""
     pins = [line for line in install.ENVIRONMENT.read_text(encoding="utf-8").split() if line.startswith(("tok", "pil"))]
+    mount = shlex.quote(f"{repository.absolute()}:/models:ro")
     return (
         "docker run --rm --gpus all --shm-size 1g -p 127.0.0.1:8000-8002:8000-8002 "
-        f"-v {shlex.quote(f'{repository.absolute()}:/models:ro')} {install.IMAGE} sh -c 'pip install -q --no-deps {' '.join(pins)} && "
+        f"-v {mount} {install.IMAGE} sh -c 'pip install -q --no-deps {' '.join(pins)} && "
         "tritonserver --model-repository=/models --cache-config=local,size=67108864'"
     )
 

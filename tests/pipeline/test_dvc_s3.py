@@ -168,7 +168,9 @@ def test_what_is_pushed_to_s3_is_pulled_bit_for_bit(repository: Path, call: Call
     call(clone, "dvc", "pull")
     assert contents(clone) == contents(repository) and len(contents(clone)) >= 5 * 11
     status = json.loads(call(clone, "dvc", "status", "--json"))
-    assert status == {name: ["always changed"] for name in ALWAYS}, "what was pulled is what dvc.lock names, so nothing has to be made again"
+    assert status == {name: ["always changed"] for name in ALWAYS}, (
+        "what was pulled is what dvc.lock names, so nothing has to be made again"
+    )
 
 
 def test_the_revision_of_the_corpus_is_read_from_dvc_lock(repository: Path) -> None:

@@ -40,14 +40,30 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("painter.lr", 10**400, "painter.lr is 1000.*: float is needed"),
         ("export.batches", [], "export.batches is empty"),
         ("export.batches", "1,0", "export.batches is 1, 0: sizes of at least 1"),
-        *((f"{section}.seed", -1, f"{section}.seed is -1: at least 0")
-          for section in ("ingest", "screen", "annotate", "tokenizer", "clip", "painter", "evaluate")),
-        *((f"{section}.{name}", 0, f"{section}.{name} is 0: at least 1")
-          for section in ("tokenizer", "clip", "painter") for name in ("checkpoint", "log")),
-        *((key, 0, f"{key} is 0: at least 1") for key in (
-            "ingest.count", "painter.clip_every", "clip.steps", "clip.batch", "evaluate.batch", "evaluate.grid",
-            "evaluate.pictures", "evaluate.permutations", "evaluate.decoding.global_steps",
-            "export.decoding.detail_steps")),
+        *(
+            (f"{section}.seed", -1, f"{section}.seed is -1: at least 0")
+            for section in ("ingest", "screen", "annotate", "tokenizer", "clip", "painter", "evaluate")
+        ),
+        *(
+            (f"{section}.{name}", 0, f"{section}.{name} is 0: at least 1")
+            for section in ("tokenizer", "clip", "painter")
+            for name in ("checkpoint", "log")
+        ),
+        *(
+            (key, 0, f"{key} is 0: at least 1")
+            for key in (
+                "ingest.count",
+                "painter.clip_every",
+                "clip.steps",
+                "clip.batch",
+                "evaluate.batch",
+                "evaluate.grid",
+                "evaluate.pictures",
+                "evaluate.permutations",
+                "evaluate.decoding.global_steps",
+                "export.decoding.detail_steps",
+            )
+        ),
     ],
 )
 def test_a_wrong_override_says_what_is_wrong(key: str, value: object, message: str) -> None:

@@ -137,7 +137,17 @@ def _truncated() -> bytes:
         (lambda: _png(1), "", "licence '' is not one of"),
         (lambda: corpus.encode(np.zeros((8, 200, 3), np.uint8)), "CC0-1.0", "the short side must have 32"),
     ],
-    ids=["zero bytes", "truncated", "100 megapixels", "too long", "other format", "html", "unknown licence", "no licence", "too small"],
+    ids=[
+        "zero bytes",
+        "truncated",
+        "100 megapixels",
+        "too long",
+        "other format",
+        "html",
+        "unknown licence",
+        "no licence",
+        "too small",
+    ],
 )
 def test_an_unusable_picture_is_set_aside_and_the_others_come_in(
     tmp_path: Path, make: Callable[[], bytes], licence: str, reason: str
