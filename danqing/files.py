@@ -155,5 +155,10 @@ def copy_tree(source: Path, target: Path) -> None:
         if source.is_file():
             target.unlink(missing_ok=True)
             link(str(source), str(target))
-        else:
-            shutil.copytree(source, target, copy_function=link)
+            return
+        target.mkdir()
+        for item in sorted(source.rglob("*")):  # not shutil.copytree: it gathers errors until none has its number
+            if item.is_dir():
+                (target / item.relative_to(source)).mkdir()
+            else:
+                link(str(item), str(target / item.relative_to(source)))

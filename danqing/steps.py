@@ -101,7 +101,10 @@ def key(step: Step, section: Any, inputs: Mapping[str, Path]) -> str:
     }
     source = getattr(section, "source", "")
     if source.startswith("folder:"):
-        parts["folder"] = files.fingerprint(Path(source.removeprefix("folder:")).expanduser())
+        folder = Path(source.removeprefix("folder:")).expanduser()
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: there is no such folder; check ingest.source")
+        parts["folder"] = files.fingerprint(folder)
     if getattr(section, "init", "") == "pretrained":
         name = {"train_tokenizer": "tokenizer", "train_painter": "painter"}[step.name]
         parts["box"] = files.sha256(box() / f"{name}.safetensors")

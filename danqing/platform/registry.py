@@ -213,7 +213,7 @@ def point(
     file, current = tracking.sqlite_file(uri), champion(uri, name)
     if current is not None:
         root = root or (package.workspace() if file is None else file.parent)
-        folder = download(current.number, tracking_uri=uri, name=name, cache=root / "models")
+        folder = _local(current) or download(current.number, tracking_uri=uri, name=name, cache=root / "models")
         package.point_to_champion(folder, str(current.number), root)
     return current
 

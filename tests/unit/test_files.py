@@ -97,3 +97,17 @@ def test_broken_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(StorageError, match=r"x\.json: not valid JSON"):
         files.read_json(tmp_path / "x.json")
+
+
+def test_a_copy_that_does_not_fit_on_the_disk_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "x").write_text("1")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "link", full)
+    monkeypatch.setattr(files.shutil, "copy2", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        files.copy_tree(tmp_path / "a", tmp_path / "t")
+    assert (tmp_path / "a" / "b" / "x").read_text() == "1"
