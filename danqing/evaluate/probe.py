@@ -51,7 +51,8 @@ def fit(features_ND: np.ndarray, labels: list[str], *, penalty: float = 1e-2) ->
 
     penalty: weight of the mean squared coefficient per class. Raises ValueError below two classes.
     """
-    import torch
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
 
     classes = usable(labels)
     if len(classes) < 2:
@@ -60,23 +61,22 @@ def fit(features_ND: np.ndarray, labels: list[str], *, penalty: float = 1e-2) ->
     kept = [i for i, label in enumerate(labels) if label in place]
     features = np.asarray(features_ND, np.float32)[kept]
     mean, scale = features.mean(0), np.maximum(features.std(0), 1e-3)
-    x = torch.from_numpy((features - mean) / scale)
-    y = torch.tensor([place[labels[i]] for i in kept])
-    weight = torch.zeros(x.shape[1], len(classes), requires_grad=True)
-    bias = torch.zeros(len(classes), requires_grad=True)
-    solver = torch.optim.LBFGS([weight, bias], max_iter=100, tolerance_change=1e-6, line_search_fn="strong_wolfe")
+    x = ((features - mean) / scale).astype(np.float64)
+    y = np.eye(len(classes))[[place[labels[i]] for i in kept]]
+    split = x.shape[1] * len(classes)
 
-    def objective() -> torch.Tensor:
-        solver.zero_grad()
-        loss = torch.nn.functional.cross_entropy(x @ weight + bias, y) + 0.5 * penalty * weight.square().sum()
-        loss.backward()
-        return loss
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weight, bias = flat[:split].reshape(x.shape[1], -1), flat[split:]
+        log_p = log_softmax(x @ weight + bias, axis=1)
+        wrong = (np.exp(log_p) - y) / len(y)
+        loss = -(log_p * y).sum() / len(y) + 0.5 * penalty * np.square(weight).sum()
+        return float(loss), np.concatenate([(x.T @ wrong + penalty * weight).ravel(), wrong.sum(0)])
 
-    with torch.enable_grad():
-        solver.step(objective)
+    start = np.zeros(split + len(classes))
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-8}).x
     return Probe(
-        classes=tuple(classes), weight_DC=weight.detach().numpy(), bias_C=bias.detach().numpy(), mean_D=mean,
-        scale_D=scale,
+        classes=tuple(classes), weight_DC=found[:split].reshape(x.shape[1], -1).astype(np.float32),
+        bias_C=found[split:].astype(np.float32), mean_D=mean, scale_D=scale,
     )  # fmt: skip
 
 
