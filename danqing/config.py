@@ -6,33 +6,16 @@ overrides (`painter.steps=200`) change single values of a preset. A step gets on
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import json
-import math
-import types
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from danqing.errors import ConfigError
-
-T = typing.TypeVar("T")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-def _at_least(section: Any, where: str, **least: int) -> None:
-    """Each named value of `section`, whose key is `where`, is at least what is given for it."""
-    for name, bound in least.items():
-        value = getattr(section, name)
-        _require(value >= bound, f"{where}.{name} is {value}: at least {bound}")
-
+from danqing.values import as_dict as as_dict
+from danqing.values import at_least, build, closest, require
+from danqing.values import parse_assignments as parse_assignments
 
 LICENCES = ("CC0-1.0", "PDM-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "Apache-2.0")
 """Under which a picture may be learnt from and its copies shown."""
@@ -70,11 +53,11 @@ class Ingest:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.rate > 0 and self.timeout > 0, "ingest.rate and ingest.timeout must be positive")
-        _at_least(self, "ingest", count=1, tries=1, backoff=0, seed=0)
+        require(self.rate > 0 and self.timeout > 0, "ingest.rate and ingest.timeout must be positive")
+        at_least(self, "ingest", count=1, tries=1, backoff=0, seed=0)
         known = self.source in ("brush", "museum") or self.source.startswith("folder:")
-        _require(known, f"ingest.source is {self.source!r}: use brush, museum or folder:PATH")
-        _require(32 <= self.size <= 2048, f"ingest.size is {self.size}: between 32 and 2048 pixels")
+        require(known, f"ingest.source is {self.source!r}: use brush, museum or folder:PATH")
+        require(32 <= self.size <= 2048, f"ingest.size is {self.size}: between 32 and 2048 pixels")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +73,8 @@ class Screen:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(self, "screen", steps=1, batch=2, seed=0)
-        _require(0 < self.threshold <= 1, f"screen.threshold is {self.threshold}: a probability in (0, 1]")
+        at_least(self, "screen", steps=1, batch=2, seed=0)
+        require(0 < self.threshold <= 1, f"screen.threshold is {self.threshold}: a probability in (0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,8 +86,8 @@ class Annotate:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(self, "annotate", seed=0)
-        _require(self.size in (32, 64, 128, 256, 512), f"annotate.size is {self.size}: use 32, 64, 128, 256 or 512")
+        at_least(self, "annotate", seed=0)
+        require(self.size in (32, 64, 128, 256, 512), f"annotate.size is {self.size}: use 32, 64, 128, 256 or 512")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +113,7 @@ class Validate:
     def __post_init__(self) -> None:
         for name in ("split_tolerance", "min_kappa", "named", "max_theme_share"):
             value = getattr(self, name)
-            _require(0 <= value <= 1, f"validate.{name} is {value}: a share between 0 and 1")
+            require(0 <= value <= 1, f"validate.{name} is {value}: a share between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,8 +141,8 @@ class TokenizerModel:
     """False: the generator's style normalisation does not see the text (an ablation)."""
 
     def __post_init__(self) -> None:
-        _require(self.stride in (4, 8, 16, 32), f"tokenizer.model.stride is {self.stride}: use 4, 8, 16 or 32")
-        _require(
+        require(self.stride in (4, 8, 16, 32), f"tokenizer.model.stride is {self.stride}: use 4, 8, 16 or 32")
+        require(
             self.size % (2 * self.stride) == 0,
             f"tokenizer.model.size is {self.size}: a multiple of {2 * self.stride} (twice the stride) is needed",
         )
@@ -205,8 +188,8 @@ class TokenizerTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(self, "tokenizer", steps=1, batch=2, checkpoint=1, log=1, seed=0)
-        _require(0 < self.ema < 1, f"tokenizer.ema is {self.ema}: between 0 and 1")
+        at_least(self, "tokenizer", steps=1, batch=2, checkpoint=1, log=1, seed=0)
+        require(0 < self.ema < 1, f"tokenizer.ema is {self.ema}: between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,7 +208,7 @@ class ClipTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(self, "clip", steps=1, batch=1, checkpoint=1, log=1, seed=0)
+        at_least(self, "clip", steps=1, batch=1, checkpoint=1, log=1, seed=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,7 +227,7 @@ class PainterModel:
     """False: image positions attend to the raw text, without Eq. 11 (an ablation)."""
 
     def __post_init__(self) -> None:
-        _require(self.width % self.heads == 0, "painter.model.width must be a multiple of painter.model.heads")
+        require(self.width % self.heads == 0, "painter.model.width must be a multiple of painter.model.heads")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -274,8 +257,8 @@ class PainterTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(self, "painter", steps=1, batch=1, clip_every=1, clip_batch=1, checkpoint=1, log=1, seed=0)
-        _require(self.batch >= self.clip_batch, "painter.batch must be at least painter.clip_batch")
+        at_least(self, "painter", steps=1, batch=1, clip_every=1, clip_batch=1, checkpoint=1, log=1, seed=0)
+        require(self.batch >= self.clip_batch, "painter.batch must be at least painter.clip_batch")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -302,8 +285,8 @@ class Evaluate:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(self, "evaluate", pictures=1, batch=1, permutations=1, grid=1, seed=0)
-        _at_least(self.decoding, "evaluate.decoding", global_steps=1, detail_steps=1)
+        at_least(self, "evaluate", pictures=1, batch=1, permutations=1, grid=1, seed=0)
+        at_least(self.decoding, "evaluate.decoding", global_steps=1, detail_steps=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -326,9 +309,9 @@ class Export:
     """Share of picture bytes that must be equal within one grey level."""
 
     def __post_init__(self) -> None:
-        _at_least(self.decoding, "export.decoding", global_steps=1, detail_steps=1)
+        at_least(self.decoding, "export.decoding", global_steps=1, detail_steps=1)
         sizes = ", ".join(map(str, self.batches)) or "empty"
-        _require(min(self.batches, default=0) >= 1, f"export.batches is {sizes}: sizes of at least 1 are needed")
+        require(min(self.batches, default=0) >= 1, f"export.batches is {sizes}: sizes of at least 1 are needed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -354,12 +337,12 @@ class Line:
     register: Register = field(default_factory=Register)
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.annotate.size == self.tokenizer.model.size,
             f"annotate.size is {self.annotate.size} but tokenizer.model.size is {self.tokenizer.model.size}: "
             "pictures and tokenizer must have one size",
         )
-        _require(
+        require(
             self.evaluate.decoding == self.export.decoding,
             "evaluate.decoding and export.decoding differ: what is measured must be what is exported",
         )
@@ -426,75 +409,10 @@ def paper() -> Line:
 PRESETS: dict[str, Callable[[], Line]] = {"default": default, "debug": debug, "gpu": gpu, "paper": paper}
 
 
-def _closest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-
-
 def preset(name: str) -> Line:
     if name not in PRESETS:
-        raise ConfigError(f"there is no preset {name!r}: {_closest(name, list(PRESETS))}")
+        raise ConfigError(f"there is no preset {name!r}: {closest(name, list(PRESETS))}")
     return PRESETS[name]()
-
-
-def _coerce(value: Any, kind: Any, where: str) -> Any:
-    """`value` as the annotated type `kind`, or a ConfigError that names `where`."""
-    origin = typing.get_origin(kind)
-    if origin is Literal:
-        choices = [str(c) for c in typing.get_args(kind)]
-        if value not in typing.get_args(kind):
-            raise ConfigError(f"{where} is {value!r}: use one of {', '.join(choices)}")
-        return value
-    if origin is tuple:
-        inner = typing.get_args(kind)[0]
-        items = [part for part in value.split(",") if part] if isinstance(value, str) else value
-        if not isinstance(items, (list, tuple)):
-            raise ConfigError(f"{where} is {value!r}: a list is needed")
-        return tuple(_coerce(item, inner, where) for item in items)
-    if origin is types.UnionType or origin is typing.Union:
-        if value is None:
-            return None
-        return _coerce(value, next(a for a in typing.get_args(kind) if a is not type(None)), where)
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where} is {value!r}: a section with keys is needed")
-        return build(typing.cast(type, kind), value, where)
-    try:
-        if kind is bool:
-            table = {"true": True, "false": False, "1": True, "0": False}
-            return value if isinstance(value, bool) else table[str(value).lower()]
-        if kind is int:
-            # "200", and "2e3" and 200.0 too; only what is no whole number by itself goes through float, which rounds.
-            plain = isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+-").isdecimal())
-            number = int(value) if plain else float(value)
-            if isinstance(value, bool) or number != int(number):
-                raise ValueError
-            return int(number)
-        if kind is float:
-            if isinstance(value, bool):
-                raise ValueError
-            _require(math.isfinite(float(value)), f"{where} is {value!r}: a finite number is needed")
-            return float(value)
-        return str(value)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{where} is {value!r}: {kind.__name__} is needed") from None
-
-
-def build(kind: type[T], values: Mapping[str, Any], where: str = "", base: T | None = None) -> T:
-    """An instance of the config class `kind` from plain values; what is not given comes from `base` or the defaults."""
-    hints = typing.get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    given: dict[str, Any] = {}
-    for name, value in values.items():
-        path = f"{where}.{name}" if where else name
-        if name not in names:
-            raise ConfigError(f"there is no config key {path!r}: {_closest(name, names)}")
-        old = getattr(base, name) if base is not None else None
-        if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping) and old is not None:
-            given[name] = build(hints[name], value, path, old)
-        else:
-            given[name] = _coerce(value, hints[name], path)
-    return dataclasses.replace(base, **given) if base is not None else kind(**given)  # type: ignore[type-var]
 
 
 def override(line: Line, values: Mapping[str, Any]) -> Line:
@@ -509,17 +427,6 @@ def override(line: Line, values: Mapping[str, Any]) -> Line:
                 raise ConfigError(f"config key {key!r} stands both for a value and for a section")
         node[leaf] = value
     return build(Line, tree, base=line)
-
-
-def parse_assignments(assignments: list[str]) -> dict[str, str]:
-    """["painter.steps=10"] → {"painter.steps": "10"}."""
-    result = {}
-    for item in assignments:
-        key, sign, value = item.partition("=")
-        if not sign or not key:
-            raise ConfigError(f"{item!r} is not KEY=VALUE, e.g. painter.steps=200")
-        result[key.strip()] = value.strip()
-    return result
 
 
 def resolve(profile: str = "default", overrides: Mapping[str, Any] | str | None = None) -> Line:
@@ -553,8 +460,3 @@ def load(path: Path) -> Line:
         return build(Line, values, base=preset(name))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-
-
-def as_dict(config: Any) -> dict[str, Any]:
-    """A config as plain JSON-ready values."""
-    return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(config))))
