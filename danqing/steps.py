@@ -15,7 +15,7 @@ import importlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,10 +146,15 @@ def run(
     monitor = monitor or Silent()
     memo = memo_root() / name / key(step, section, inputs)
     _claim(out, name, inputs)
+
+    def work(into: Path, scratch: Path) -> dict[str, Any]:
+        given = {"config": section, "monitor": monitor, "scratch": scratch, **(extra or {})}
+        return function(step)(**inputs, out=into, **given) or {}  # imported only where it is called
+
     with _alone(memo, monitor):
         if name in _NEVER_REMEMBERED or getattr(section, "source", "") == "museum":
-            return _run_afresh(step, section, inputs, out, memo, monitor, extra or {})
-        return _run_once(step, section, inputs, out, memo, monitor, extra or {})
+            return _run_afresh(work, out, memo)
+        return _run_once(work, name, out, memo, monitor)
 
 
 def _claim(out: Path, name: str, inputs: Mapping[str, Path]) -> None:
@@ -181,56 +186,44 @@ def _alone(memo: Path, monitor: Monitor) -> Iterator[None]:
         yield
 
 
-def _run_afresh(
-    step: Step,
-    section: Any,
-    inputs: Mapping[str, Path],
-    out: Path,
-    memo: Path,
-    monitor: Monitor,
-    extra: Mapping[str, Any],
-) -> Outcome:
+Work = Callable[[Path, Path], dict[str, Any]]
+"""Runs a step into a folder, with a scratch folder; returns its metrics."""
+
+
+def _run_afresh(work: Work, out: Path, memo: Path) -> Outcome:
     scratch = memo / "scratch"  # what a killed run had fetched of a museum is not fetched again
     with files.storage(scratch):
         scratch.mkdir(parents=True, exist_ok=True)
-    metrics = function(step)(**inputs, out=out, config=section, monitor=monitor, scratch=scratch, **extra)
+    metrics = work(out, scratch)
     shutil.rmtree(memo, ignore_errors=True)
-    return Outcome(metrics=metrics or {}, reused=False)
+    return Outcome(metrics=metrics, reused=False)
 
 
-def _run_once(
-    step: Step,
-    section: Any,
-    inputs: Mapping[str, Path],
-    out: Path,
-    memo: Path,
-    monitor: Monitor,
-    extra: Mapping[str, Any],
-) -> Outcome:
+def _run_once(work: Work, name: str, out: Path, memo: Path, monitor: Monitor) -> Outcome:
     done = memo / "done.json"
     reused = done.is_file()
     if reused:
         monitor.progress(1, 1, "unchanged, reused")
     else:
-        work, scratch = memo / "work", memo / "scratch"
+        fresh, scratch = memo / "work", memo / "scratch"
         with files.storage(memo):
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(parents=True)
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
             scratch.mkdir(exist_ok=True)
-        files.write_text(work / _MARK, f"{step.name}\n")
+        files.write_text(fresh / _MARK, f"{name}\n")
         try:
-            metrics = function(step)(**inputs, out=work, config=section, monitor=monitor, scratch=scratch, **extra)
+            metrics = work(fresh, scratch)
         except Exception:
-            for report in work.glob("report.*"):  # what a failed step has to say survives it
+            for report in fresh.glob("report.*"):  # what a failed step has to say survives it
                 files.copy_tree(report, out / report.name)
             raise
         with files.storage(memo):
-            for file in work.rglob("*"):
+            for file in fresh.rglob("*"):
                 if file.is_file():
                     file.chmod(0o444)  # outputs are links to these: an edit in place would change what is remembered
             shutil.rmtree(memo / "out", ignore_errors=True)
-            work.replace(memo / "out")
-        files.write_json(done, {"metrics": metrics or {}})
+            fresh.replace(memo / "out")
+        files.write_json(done, {"metrics": metrics})
         shutil.rmtree(scratch, ignore_errors=True)
     metrics = files.read_json(done)["metrics"]
     monitor.metrics({k: v for k, v in metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)})
