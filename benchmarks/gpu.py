@@ -20,11 +20,11 @@ from benchmarks import table
 from danqing import config
 from danqing.config import Decoding
 from danqing.export.graph import example
+from danqing.models import families
 from danqing.models.generate import Generator
-from danqing.models.tokenizer import Codes, Tokenizer
 from danqing.pretrained import box
 from danqing.train import loop
-from danqing.train.painter import PainterJob
+from danqing.train.painter import PainterJob, encode
 from danqing.train.tokenizer import TokenizerJob
 
 Row = list[str]
@@ -91,11 +91,8 @@ def training(device: torch.device, rounds: int, sizes: tuple[int, ...]) -> list[
         line = config.resolve("default", values)
         tokenizer = TokenizerJob(line.tokenizer, images, torch.zeros(batch, 384), None)
         rows += _step(f"tokenizer, {size} px, batch {batch}", tokenizer, batch, rounds, device)
-        model = Tokenizer(line.tokenizer.model)
-        g = model.grid
-        codes = Codes(
-            torch.zeros(batch, g // 2, g // 2, dtype=torch.int64), torch.zeros(batch, g, g, dtype=torch.int64)
-        )
+        model = families.build(line.tokenizer.model)
+        codes = encode(model, images)
         painter = PainterJob(line.painter, codes, _Words(batch), model, images, None, None)  # type: ignore[arg-type]
         rows += _step(f"painter, {size} px, batch {batch}", painter, batch, rounds, device)
     return rows

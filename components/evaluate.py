@@ -19,6 +19,7 @@ def evaluate(
     profile: str = "default",
     overrides: str = "{}",
     seed: int = -1,
+    label: str = "",
 ) -> None:
     """Measure the model on the held-out split."""
     from danqing.platform.component import run_component
@@ -33,4 +34,5 @@ def evaluate(
         page=page,
         note=note,
         seed=seed,
+        label=label,
     )

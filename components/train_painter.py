@@ -16,6 +16,7 @@ def train_painter(
     profile: str = "default",
     overrides: str = "{}",
     seed: int = -1,
+    label: str = "",
     init: str = "",
 ) -> None:
     """Stage 2: train the painter under CLIP guidance (Eq. 11, 13, 14)."""
@@ -29,5 +30,6 @@ def train_painter(
         overrides=overrides,
         metrics=metrics,
         seed=seed,
+        label=label,
         init=init,
     )

@@ -16,6 +16,7 @@ def train_tokenizer(
     profile: str = "default",
     overrides: str = "{}",
     seed: int = -1,
+    label: str = "",
     init: str = "",
 ) -> None:
     """Stage 1: train the improved VQGAN (Eq. 6-10)."""
@@ -30,5 +31,6 @@ def train_tokenizer(
         metrics=metrics,
         page=page,
         seed=seed,
+        label=label,
         init=init,
     )

@@ -16,7 +16,8 @@ from typing import Annotated, Any, Optional
 import typer
 
 from danqing import __version__, config, steps
-from danqing.errors import DanqingError
+from danqing.errors import ConfigError, DanqingError
+from danqing.values import closest
 
 app = typer.Typer(
     help="danqing (丹青): a sentence becomes a traditional Chinese painting.", no_args_is_help=True,
@@ -122,16 +123,41 @@ def run(
 
 
 @app.command(rich_help_panel="Train it")
-def compile(
-    out: Annotated[Path, typer.Option("-o", "--out")] = Path("danqing.yaml"),
+def ablate(
+    preset: Annotated[str, typer.Option(help="debug (minutes), small (64 px, hours on two cores) or gpu.")] = "small",
+    variants: Annotated[str, typer.Option(help="Names with commas between them; all if not given.")] = "",
+    seeds: Annotated[str, typer.Option(help="Numbers with commas between them [default: 0,1,2; debug: 0].")] = "",
+    source: Annotated[str, typer.Option(help="brush, museum or folder:PATH; the preset's if not given.")] = "",
+    rounds: Annotated[int, typer.Option(help="How often each variant is timed.")] = 5,
+    assignments: Set = None,
+    workspace: Annotated[
+        Optional[Path], typer.Option(help="Where runs, models and tracking live [default: .danqing].")
+    ] = None,
 ) -> None:
-    """Compile the pipeline for Kubeflow: upload the file in its UI."""
+    """Train the full model, the model without its parts, and its rivals, on equal budgets; write one report."""
+    with _plain_errors():
+        from pipelines.ablate import run_ablation
+
+        run_ablation(preset, variants=[v for v in variants.split(",") if v], seeds=seeds, source=source,
+                     overrides=config.parse_assignments(assignments or []), rounds=rounds,
+                     workspace=workspace)  # fmt: skip
+
+
+@app.command(rich_help_panel="Train it")
+def compile(
+    pipeline: Annotated[str, typer.Argument(help="danqing or ablation.")] = "danqing",
+    out: Annotated[Optional[Path], typer.Option("-o", "--out", help="[default: PIPELINE.yaml]")] = None,
+) -> None:
+    """Compile a pipeline for Kubeflow: upload the file in its UI."""
     with _plain_errors():
         from danqing import files
-        from pipelines.compile import text_of
-        from pipelines.painting import danqing
+        from pipelines.compile import pipelines, text_of
 
-        files.write_text(out, text_of(danqing))
+        known = pipelines()
+        if pipeline not in known:
+            raise ConfigError(f"there is no pipeline {pipeline!r}: {closest(pipeline, list(known))}")
+        out = out or Path(f"{pipeline}.yaml")
+        files.write_text(out, text_of(known[pipeline]))
         typer.echo(f"{out}: upload it in Kubeflow's UI (Pipelines, Upload pipeline)")
 
 

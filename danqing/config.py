@@ -7,6 +7,7 @@ overrides (`painter.steps=200`) change single values of a preset. A step gets on
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,8 +119,10 @@ class Validate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerModel:
-    """Shape of the improved VQGAN."""
+    """Family and shape of the tokenizer."""
 
+    family: Literal["improved", "vqgan", "vit_vqgan", "flowmo"] = "improved"
+    """`improved` is the paper's and ours; the others are what it compares itself with."""
     size: int = 64
     """Side of the pictures, pixels."""
     stride: int = 8
@@ -132,6 +135,8 @@ class TokenizerModel:
     code_dim: int = 24
     global_codes: int = 1024
     detail_codes: int = 1024
+    detail_levels: int = 1
+    """Codes a detail position: each further one says what the ones before it left over (`improved` only)."""
     text_dim: int = 384
     dual: bool = True
     """False: one codebook only (an ablation)."""
@@ -146,6 +151,36 @@ class TokenizerModel:
             self.size % (2 * self.stride) == 0,
             f"tokenizer.model.size is {self.size}: a multiple of {2 * self.stride} (twice the stride) is needed",
         )
+        at_least(self, "tokenizer.model", detail_levels=1)
+        require(
+            self.family == "improved" or self.detail_levels == 1,
+            f"tokenizer.model.detail_levels is {self.detail_levels}: only the family 'improved' has more than one",
+        )
+        require(
+            self.family != "flowmo" or self.detail_codes & (self.detail_codes - 1) == 0,
+            f"tokenizer.model.detail_codes is {self.detail_codes}: flowmo writes bits, so a power of two is needed",
+        )
+
+    @property
+    def grid(self) -> int:
+        """Side of the grid of detail codes."""
+        return self.size // self.stride
+
+    @property
+    def global_grid(self) -> int:
+        """Side of the grid of global codes; 0 where there is one codebook only."""
+        return self.grid // 2 if self.family == "improved" and self.dual else 0
+
+    @property
+    def bits(self) -> float:
+        """What a picture's codes hold, in bits."""
+        detail = self.detail_levels * self.grid**2 * math.log2(self.detail_codes)
+        return detail + self.global_grid**2 * math.log2(self.global_codes)
+
+
+def _check_init(init: str, where: str) -> None:
+    known = init in ("pretrained", "scratch") or init.startswith("folder:")
+    require(known, f"{where} is {init!r}: use pretrained, scratch or folder:PATH")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +188,8 @@ class TokenizerTraining:
     """Stage 1."""
 
     model: TokenizerModel = field(default_factory=TokenizerModel)
-    init: Literal["pretrained", "scratch"] = "pretrained"
+    init: str = "pretrained"
+    """`pretrained` (the model in the box), `scratch`, or `folder:PATH` with a tokenizer to go on from."""
     steps: int = 200
     batch: int = 32
     lr: float = 4e-4
@@ -180,14 +216,15 @@ class TokenizerTraining:
     """How much more an error of colour counts than one of lightness."""
     text_drop: float = 0.2
     ema: float = 0.995
-    code_decay: float = 0.99
-    """Forgetting of the codebooks' running means."""
     flip: bool = False
+    watch: int = 0
+    """Steps between looks at the validation split (PSNR, line fidelity); 0 looks at the end only."""
     checkpoint: int = 50
     log: int = 20
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _check_init(self.init, "tokenizer.init")
         at_least(self, "tokenizer", steps=1, batch=2, checkpoint=1, log=1, seed=0)
         require(0 < self.ema < 1, f"tokenizer.ema is {self.ema}: between 0 and 1")
 
@@ -235,7 +272,8 @@ class PainterTraining:
     """Stage 2."""
 
     model: PainterModel = field(default_factory=PainterModel)
-    init: Literal["pretrained", "scratch"] = "pretrained"
+    init: str = "pretrained"
+    """`pretrained` (the model in the box), `scratch`, or `folder:PATH` with a painter to go on from."""
     steps: int = 150
     batch: int = 48
     lr: float = 3e-4
@@ -252,11 +290,14 @@ class PainterTraining:
     recon: float = 0.1
     """Weight of the soft-decoded picture's distance to the original, on the same pictures."""
     ema: float = 0.995
+    watch: int = 0
+    """Steps between looks at the validation split (its loss, and some prompts painted); 0 looks at the end only."""
     checkpoint: int = 50
     log: int = 20
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _check_init(self.init, "painter.init")
         at_least(self, "painter", steps=1, batch=1, clip_every=1, clip_batch=1, checkpoint=1, log=1, seed=0)
         require(self.batch >= self.clip_batch, "painter.batch must be at least painter.clip_batch")
 
@@ -278,6 +319,8 @@ class Evaluate:
     decoding: Decoding = field(default_factory=Decoding)
     pictures: int = 256
     """Held-out prompts that are painted, at most."""
+    repeats: int = 1
+    """Pictures of each prompt, of different seeds."""
     batch: int = 32
     permutations: int = 2000
     """Shuffles for the matched-versus-shuffled test."""
@@ -285,7 +328,7 @@ class Evaluate:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least(self, "evaluate", pictures=1, batch=1, permutations=1, grid=1, seed=0)
+        at_least(self, "evaluate", pictures=1, repeats=1, batch=1, permutations=1, grid=1, seed=0)
         at_least(self.decoding, "evaluate.decoding", global_steps=1, detail_steps=1)
 
 
@@ -341,6 +384,10 @@ class Line:
             self.annotate.size == self.tokenizer.model.size,
             f"annotate.size is {self.annotate.size} but tokenizer.model.size is {self.tokenizer.model.size}: "
             "pictures and tokenizer must have one size",
+        )
+        require(
+            self.painter.clip == 0 or self.tokenizer.model.family == "improved",
+            f"painter.clip is {self.painter.clip}: CLIP guidance needs the tokenizer family 'improved'; set it to 0",
         )
         require(
             self.evaluate.decoding == self.export.decoding,
@@ -429,15 +476,21 @@ def override(line: Line, values: Mapping[str, Any]) -> Line:
     return build(Line, tree, base=line)
 
 
+def parse_overrides(text: str) -> dict[str, Any]:
+    """Dotted keys from a JSON object in a string; an empty string has none."""
+    try:
+        overrides = json.loads(text) if text.strip() else {}
+    except ValueError as error:
+        raise ConfigError(f"overrides are not a JSON object: {error}") from error
+    if not isinstance(overrides, dict):
+        raise ConfigError('overrides must be a JSON object of dotted keys, e.g. {"painter.steps": 200}')
+    return overrides
+
+
 def resolve(profile: str = "default", overrides: Mapping[str, Any] | str | None = None) -> Line:
     """The preset `profile` with `overrides`: dotted keys, or the same as a JSON object in a string."""
     if isinstance(overrides, str):
-        try:
-            overrides = json.loads(overrides) if overrides.strip() else {}
-        except ValueError as error:
-            raise ConfigError(f"overrides are not a JSON object: {error}") from error
-        if not isinstance(overrides, dict):
-            raise ConfigError('overrides must be a JSON object of dotted keys, e.g. {"painter.steps": 200}')
+        overrides = parse_overrides(overrides)
     return override(preset(profile), overrides or {})
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from danqing import config, files
 from danqing.errors import ConfigError
 from danqing.monitor import Monitor, Silent
-from danqing.pretrained import box
+from danqing.pretrained import start_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,9 +105,11 @@ def key(step: Step, section: Any, inputs: Mapping[str, Path]) -> str:
         if not folder.is_dir():
             raise ConfigError(f"{folder}: there is no such folder; check ingest.source")
         parts["folder"] = files.fingerprint(folder)
-    if getattr(section, "init", "") == "pretrained":
+    if (start := start_folder(getattr(section, "init", "scratch"))) is not None:
         name = {"train_tokenizer": "tokenizer", "train_painter": "painter"}[step.name]
-        parts["box"] = files.sha256(box() / f"{name}.safetensors")
+        if not (start / f"{name}.safetensors").is_file():
+            raise ConfigError(f"{start}: there is no {name}.safetensors to go on from; check {name}.init")
+        parts["start"] = files.sha256(start / f"{name}.safetensors")
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 

@@ -21,9 +21,10 @@ _SDK = "sdkVersion: kfp-2.17.0"
 
 def pipelines() -> dict[str, object]:
     """File stem → pipeline."""
+    from pipelines.ablation import ablation
     from pipelines.painting import danqing
 
-    return {"danqing": danqing}
+    return {"danqing": danqing, "ablation": ablation}
 
 
 def text_of(pipeline: object, *, cpu_image: str = CPU_IMAGE, cuda_image: str = CUDA_IMAGE) -> str:

@@ -24,6 +24,7 @@ class Display:
         self._said: dict[str, float] = {}
         self._bars: Progress | None = None
         self._tasks: dict[str, Any] = {}
+        self._passing: set[str] = set()
         if console.is_terminal:
             self._bars = Progress(
                 TextColumn("{task.fields[mark]}"), TextColumn("{task.description}"), BarColumn(bar_width=24),
@@ -59,9 +60,12 @@ class Display:
         self._began[step] = time.monotonic()
         if self._bars is None:
             self._console.print(f"{step} …", highlight=False)
-        elif step in self._tasks:
-            self._bars.start_task(self._tasks[step])
-            self._bars.update(self._tasks[step], total=None, mark="[yellow]▸")
+            return
+        if step not in self._tasks:  # of a loop: it comes and goes
+            self._passing.add(step)
+            self._tasks[step] = self._bars.add_task(step, total=1, start=False, mark="·", note="")
+        self._bars.start_task(self._tasks[step])
+        self._bars.update(self._tasks[step], total=None, mark="[yellow]▸")
 
     def _progress(self, step: str, done: float, total: float, note: str) -> None:
         if self._bars is not None and step in self._tasks:
@@ -74,6 +78,9 @@ class Display:
     def _end(self, step: str, how: str, seconds: float) -> None:
         if self._bars is None:
             self._console.print(f"{step} {how}, {seconds:.1f} s", highlight=False)
+        elif step in self._passing:
+            self._bars.remove_task(self._tasks.pop(step))
+            self._bars.console.print(f"{step} {how}, {seconds:.1f} s", highlight=False)
         elif step in self._tasks:
             note = "unchanged, reused" if how == "reused" else ""
             self._bars.update(

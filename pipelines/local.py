@@ -20,7 +20,8 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,6 +47,17 @@ class RunFailed(DanqingError):
         self.exit_code = exit_code
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ran:
+    """A pipeline run that ended well."""
+
+    run_id: str
+    seconds: float
+    done: Mapping[str, Event]
+    """Step → its last event."""
+    tracking_error: str
+
+
 def run_local(
     profile: str = "default",
     overrides: Mapping[str, Any] | str | None = None,
@@ -69,8 +81,36 @@ def run_local(
         "profile": profile, "overrides": text or "{}", "source": source, "seed": seed, "init": init,
         "data_revision": data_revision,
     }  # fmt: skip
-    root = (default_workspace() if workspace is None else Path(workspace)).resolve()
+    root = root_of(workspace)
     console = Console(file=stream or sys.stdout)
+
+    def pipeline() -> Any:
+        from pipelines.painting import danqing
+
+        return danqing.pipeline_spec
+
+    ran = execute(pipeline, arguments, list(STEPS), root, console, f"profile {profile}")
+    uri = tracking.default_uri(root)
+    if tracking.sqlite_file(uri) is None:
+        registry.point(uri, line.register.name, root)  # `danqing paint` here then paints with the server's champion
+    summary = summarise(root, ran.run_id, line, ran.done, uri, seconds=ran.seconds, tracking_error=ran.tracking_error)
+    summary.show(console)
+    return summary
+
+
+def root_of(workspace: Path | None) -> Path:
+    return (default_workspace() if workspace is None else Path(workspace)).resolve()
+
+
+def execute(
+    pipeline: Callable[[], Any], arguments: Mapping[str, Any], steps: Sequence[str], root: Path, console: Console,
+    title: str, *, threads: int | None = None,
+) -> Ran:  # fmt: skip
+    """Run a pipeline in the workspace `root`, showing `steps` as they go and telling MLflow. Raises RunFailed.
+
+    pipeline: gives the compiled specification; it is called where KFP may be imported. threads: of each step's
+    process, where several run at once.
+    """
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     folder = root / "runs" / run_id
     with files.storage(root):
@@ -78,36 +118,29 @@ def run_local(
         log = open(folder / "run.log", "w", buffering=1, encoding="utf-8")  # noqa: SIM115 - closed by the `with` below
     uri = tracking.default_uri(root)
     with log, _alone(root):
-        console.print(f"danqing run {run_id}, profile {profile}, in {root}", highlight=False, soft_wrap=True)
-        follower = _Follower(folder / "events.jsonl", Display(list(STEPS), console))
+        console.print(f"danqing run {run_id}, {title}, in {root}", highlight=False, soft_wrap=True)
+        follower = _Follower(folder / "events.jsonl", Display(steps, console))
         forwarder = Forwarder(folder / "events.jsonl", uri, run_id, arguments)
         began = time.monotonic()
         status = "KILLED"
         try:
-            with _environment(root, folder, run_id, uri), follower, _quiet(log):
+            with _environment(root, folder, run_id, uri, threads), follower, _quiet(log):
                 forwarder.start()
-                ended_well = _execute(arguments, folder)
+                ended_well = _execute(pipeline, arguments, folder)
             status = "FINISHED" if ended_well and follower.failed is None else "FAILED"
         finally:
             with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
                 forwarder.finish(status)
         if status == "FAILED":
             raise _failure(follower, folder / "run.log")
-        if tracking.sqlite_file(uri) is None:
-            registry.point(uri, line.register.name, root)  # `danqing paint` here then paints with the server's champion
-    summary = summarise(
-        root, run_id, line, follower.done, uri, seconds=time.monotonic() - began, tracking_error=forwarder.error
-    )
-    summary.show(console)
-    return summary
+    seconds = time.monotonic() - began
+    return Ran(run_id=run_id, seconds=seconds, done=follower.done, tracking_error=forwarder.error)
 
 
-def _execute(arguments: Mapping[str, Any], folder: Path) -> bool:
+def _execute(pipeline: Callable[[], Any], arguments: Mapping[str, Any], folder: Path) -> bool:
     """Run the pipeline; whether KFP says that it ended well."""
     from kfp import local
     from kfp.local import pipeline_orchestrator
-
-    from pipelines.painting import danqing
 
     local.init(
         runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "artifacts"), raise_on_error=True
@@ -115,7 +148,7 @@ def _execute(arguments: Mapping[str, Any], folder: Path) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about placement and images, which are for the cluster
-            pipeline_orchestrator.run_local_pipeline(_here(danqing.pipeline_spec), dict(arguments))
+            pipeline_orchestrator.run_local_pipeline(_here(pipeline()), dict(arguments))
     except RuntimeError as error:
         print(error)  # into the log; what the user reads comes from the step itself
         return False
@@ -130,8 +163,9 @@ def _here(spec: Any) -> Any:
     """
     copy = type(spec)()
     copy.CopyFrom(spec)
-    for task in copy.root.dag.tasks.values():
-        task.ClearField("retry_policy")
+    for part in (copy.root, *copy.components.values()):  # a loop's body is a component with tasks of its own
+        for task in part.dag.tasks.values():
+            task.ClearField("retry_policy")
     for executor in copy.deployment_spec["executors"].values():
         executor["container"].fields.pop("env", None)
     return copy
@@ -203,7 +237,7 @@ def _quiet(log: IO[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(root: Path, folder: Path, run_id: str, uri: str) -> Iterator[None]:
+def _environment(root: Path, folder: Path, run_id: str, uri: str, threads: int | None) -> Iterator[None]:
     """What the steps' processes inherit, and a temporary folder for what KFP leaves behind."""
     # Not in the workspace: sockets in temporary folders bear no long paths.
     with tempfile.TemporaryDirectory(prefix="danqing-", ignore_cleanup_errors=True) as temporary:
@@ -217,6 +251,8 @@ def _environment(root: Path, folder: Path, run_id: str, uri: str) -> Iterator[No
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": temporary,
         }
+        if threads is not None:
+            values["OMP_NUM_THREADS"] = str(threads)
         before = {name: os.environ.get(name) for name in values}
         interpreter, directory = sys.executable, tempfile.tempdir
         os.environ.update(values)

@@ -12,6 +12,8 @@ import numpy as np
 
 WIDTH, HEIGHT = 320, 180
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 12, 26
+COLOURS = ("cinnabar", "blue-green", "ink", "gamboge", "indigo", "ochre", "rouge", "malachite")
+"""Of lines, by number; style.css has their values as .line0, .line1…"""
 Series = Sequence[tuple[float, float]]
 
 
@@ -78,14 +80,14 @@ def _svg(title: str, body: str) -> str:
     )
 
 
-def lines(title: str, series: Mapping[str, Series]) -> str:
-    """One chart; the first series is in cinnabar, the second in blue-green, more in ink. At least one point needed."""
+def lines(title: str, series: Mapping[str, Series], colours: Sequence[int] = ()) -> str:
+    """One chart; the series take `colours` (numbers of COLOURS), or them in order. At least one point is needed."""
     points = [p for values in series.values() for p in values]
     xs, ys = [p[0] for p in points], [p[1] for p in points]
     axes = _Axes((min(xs), max(xs)), (min(ys), max(ys)))
     parts = [axes.frame()]
-    for number, values in enumerate(series.values()):
-        kind = f"line line{min(number, 2)}"
+    for number, values in zip(colours or range(len(series)), series.values(), strict=True):
+        kind = f"line line{min(number, len(COLOURS) - 1)}"
         places = [axes.at(x, y) for x, y in values]
         if len(places) == 1:
             parts.append(f'<circle class="{kind}" cx="{places[0][0]}" cy="{places[0][1]}" r="2"/>')

@@ -22,9 +22,9 @@ from danqing.evaluate.features import NAME, PictureFeatures, title
 from danqing.evaluate.findings import Findings, Neighbour
 from danqing.evaluate.grids import sheet
 from danqing.evaluate.report import html, markdown
+from danqing.models import families
 from danqing.models.clip import Clip
 from danqing.models.generate import Generator
-from danqing.models.tokenizer import Tokenizer
 from danqing.monitor import Monitor
 from danqing.train.loop import device
 from danqing.train.tokenizer import reconstruct, sentences
@@ -45,17 +45,21 @@ def evaluate(
     train, test = corpora.load(corpus, "train"), corpora.load(corpus, "test")
     test = _take(test, _choose(test, config))
     count, size = len(test), test.images.shape[1]
-    work = _Progress(monitor, painting=count, reading=len(train) + 3 * count)
+    painting = count * config.repeats
+    work = _Progress(monitor, painting=painting, reading=len(train) + 2 * count + painting)
     found = Findings(extractor=title(size))
-    found.note("pictures", count)
+    found.note("pictures", painting)
+    found.note("prompts", count)
     found.note("seed", config.seed)
     found.note("reference", len(train))
 
     work.say("reconstructing")
     again = _reconstruct(tokenizer, test)
     _keeping(found, test.images, again)
-    seeds = [config.seed + i for i in range(count)]
-    painted = _paint(tokenizer, painter, test.captions, seeds, config, work)
+    # Once through all prompts, then all again: picture i is of prompt i % count.
+    asked = test.captions * config.repeats
+    seeds = [config.seed + i for i in range(len(asked))]
+    painted = _paint(tokenizer, painter, asked, seeds, config, work)
 
     work.say("reading features")
     features = PictureFeatures()
@@ -65,17 +69,23 @@ def evaluate(
     )  # fmt: skip
     work.say("measuring")
     _likeness(found, sets, config.seed)
+    found.note("classifier_score", fidelity.classifier_score(features.probabilities(sets.painted)))
+    found.note("classifier_score_real", fidelity.classifier_score(features.probabilities(sets.real)))
     _following(found, Clip.load(clip / "judge").to(device()), painted, test, config)
     _probing(found, sets, list(train.frame["main"]), list(test.frame["main"]))
-    _copying(found, sets, painted, train, test)
+    _copying(found, sets, painted, train, test.images, asked)
 
-    shown = slice(0, config.grid)
-    found.samples, found.prompts, found.seeds = painted[shown], test.captions[shown], seeds[shown]
+    shown = slice(0, min(config.grid, count))
+    found.samples, found.prompts, found.seeds = painted[shown], asked[shown], seeds[shown]
     found.originals, found.reconstructions = test.images[:_SHOWN_PAIRS], again[:_SHOWN_PAIRS]
     found.about = _about(found, config, clip, size)
     trainings = {"tokenizer": tokenizer, "clip": clip, "painter": painter}
     found.curves = {name: read_curves(folder / "curves.csv") for name, folder in trainings.items()}
     _write(out, found, config)
+    strips = {"original": test.images, "reconstruction": again, "painted": painted}
+    for name, pictures in strips.items():  # without captions and frames, for whoever compares evaluations
+        files.write_bytes(out / f"strips/{name}.png", corpora.encode(np.concatenate(list(pictures[:_SHOWN_PAIRS]), 1)))
+    files.write_json(out / "strips/prompts.json", asked[:_SHOWN_PAIRS])
     measured: dict[str, float | str | bool] = {**found.metrics, "held_out": _identity(test)}
     files.write_json(out / "metrics.json", measured)
     monitor.metrics(found.metrics)
@@ -149,7 +159,7 @@ def _identity(test: corpora.Pictures) -> str:
 
 @torch.inference_mode()
 def _reconstruct(tokenizer: Path, test: corpora.Pictures) -> np.ndarray:
-    model = Tokenizer.load(tokenizer).to(device())
+    model = families.load(tokenizer).to(device())
     again, _ = reconstruct(model, torch.from_numpy(test.images), sentences(test.captions))
     return again.numpy()
 
@@ -205,8 +215,8 @@ def _likeness(found: Findings, sets: _Features, seed: int) -> None:
 
 @torch.inference_mode()
 def _following(found: Findings, judge: Clip, painted: np.ndarray, test: corpora.Pictures, config: Evaluate) -> None:
-    if len(painted) < 2:
-        found.note("match_p", None, _FEW.format(count=len(painted)))
+    if len(test) < 2:
+        found.note("match_p", None, _FEW.format(count=len(test)))
         return
     text = torch.cat([judge.text(test.captions[i : i + 64]) for i in range(0, len(test), 64)])
 
@@ -214,7 +224,7 @@ def _following(found: Findings, judge: Clip, painted: np.ndarray, test: corpora.
         parts = torch.from_numpy(images).permute(0, 3, 1, 2).split(64)
         unit = torch.cat([judge.image(p.to(judge.device).float().div(127.5).sub(1)) for p in parts])
         result: np.ndarray = (unit @ text.T).cpu().numpy()
-        return result
+        return result.reshape(-1, len(test), len(test)).mean(0)  # over the pictures of one prompt
 
     ours = cosines(painted)
     match = alignment.match_test(ours, permutations=config.permutations, seed=config.seed)
@@ -236,7 +246,7 @@ def _probing(found: Findings, sets: _Features, train_mains: list[str], asked: li
         found.note("probe_hit_rate", None, why)
         return
     judge = probe.fit(sets.train, train_mains)
-    seen = probe.hits(judge.predict(sets.painted), asked)
+    seen = probe.hits(judge.predict(sets.painted), asked * (len(sets.painted) // len(asked)))
     found.note("probe_accuracy", probe.hits(judge.predict(sets.real), asked).rate)
     found.note("probe_reconstruction", probe.hits(judge.predict(sets.again), asked).rate)
     found.note("probe_hit_rate", seen.rate)
@@ -245,10 +255,11 @@ def _probing(found: Findings, sets: _Features, train_mains: list[str], asked: li
 
 
 def _copying(
-    found: Findings, sets: _Features, painted: np.ndarray, train: corpora.Pictures, test: corpora.Pictures
-) -> None:
+    found: Findings, sets: _Features, painted: np.ndarray, train: corpora.Pictures, real_NHWC: np.ndarray,
+    asked: list[str],
+) -> None:  # fmt: skip
     ours = memorisation.nearest(sets.painted, painted, sets.train, train.images)
-    real = memorisation.nearest(sets.real, test.images, sets.train, train.images)
+    real = memorisation.nearest(sets.real, real_NHWC, sets.train, train.images)
     near = memorisation.suspects(ours.distance, real.distance)
     for name, value in (
         ("nearest_neighbour", ours.distance.mean()), ("nearest_neighbour_real", real.distance.mean()),
@@ -258,7 +269,7 @@ def _copying(
         found.note(name, float(value))
     closest = np.argsort(ours.distance, kind="stable")[:_SHOWN_NEIGHBOURS]
     found.neighbours = [
-        Neighbour(painted=painted[i], training=train.images[ours.index[i]], prompt=test.captions[i],
+        Neighbour(painted=painted[i], training=train.images[ours.index[i]], prompt=asked[i],
                   distance=float(ours.distance[i])) for i in closest
     ]  # fmt: skip
 
@@ -270,13 +281,14 @@ def _about(found: Findings, config: Evaluate, clip: Path, size: int) -> dict[str
         skill = (f"; on real validation pictures it finds the caption among 64 in {100 * of['judge_top1']:.0f} % "
                  f"of cases ({100 * of['top1_chance']:.0f} % by chance)")  # fmt: skip
     return {
-        "Pictures": f"{m['pictures']:.0f} held-out prompts of the test split, one picture of {size} × {size} px each",
+        "Pictures": f"{m['prompts']:.0f} held-out prompts of the test split, {m['pictures'] / m['prompts']:.0f} "
+                    f"pictures of {size} × {size} px each",
         "Seeds": f"evaluation {config.seed}; picture i is painted from seed {config.seed} + i",
         "Decoding": f"{d.global_steps} global and {d.detail_steps} detail steps, guidance {d.guidance:g}, "
                     f"temperature {d.temperature:g}",
         "Features": f"{found.extractor}. This is no FID or KID, which use Inception. The tokenizer's perceptual loss "
                     f"reads earlier layers of {NAME} unless configured otherwise, which may flatter it",
-        "Floor": f"{m['pictures']:.0f} real held-out pictures against the same {m['reference']:.0f} training pictures",
+        "Floor": f"{m['prompts']:.0f} real held-out pictures against the same {m['reference']:.0f} training pictures",
         "Judge": f"an open_clip model that is never used for guidance, trained on this corpus's train split{skill}",
     }  # fmt: skip
 

@@ -50,3 +50,8 @@ class PictureFeatures:
             found.append(self.extractor.net.extract_features(x).mean(dim=(2, 3)).cpu())
             done(len(part))
         return torch.cat(found).numpy()
+
+    @torch.inference_mode()
+    def probabilities(self, features_ND: np.ndarray) -> np.ndarray:
+        """What the extractor's own classifier makes of its features: (N, 1000), over ImageNet's classes."""
+        return self.extractor.net._fc(torch.from_numpy(features_ND).to(self.device)).softmax(1).cpu().numpy()

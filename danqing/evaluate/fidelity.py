@@ -120,3 +120,12 @@ def kernel_distance(a_ND: np.ndarray, b_MD: np.ndarray, *, seed: int, subsets: i
         right = b[random.choice(len(b), size, replace=False)]
         values.append(_unbiased_mmd(left, right))
     return Kernel(mean=float(np.mean(values)), sd=float(np.std(values, ddof=1)), subsets=subsets, size=size)
+
+
+def classifier_score(probabilities_NK: np.ndarray) -> float:
+    """exp(mean KL(p(y|x) || p(y))), the form of the Inception score (Salimans et al. 2016) for any classifier.
+
+    1: all pictures look alike to it; K: each is surely of a class of its own. It knows nothing of the real pictures.
+    """
+    p = np.clip(probabilities_NK.astype(np.float64), 1e-12, None)
+    return float(np.exp((p * (np.log(p) - np.log(p.mean(axis=0, keepdims=True)))).sum(axis=1).mean()))

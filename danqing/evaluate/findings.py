@@ -160,6 +160,16 @@ def _likeness(f: Findings, m: Mapping[str, float]) -> tuple[str, str, list[Row]]
                 beside=f"{m['frechet_floor']:.1f} real against real, at the same counts",
             )
         )
+    if "classifier_score" in m:
+        rows.append(
+            Row(
+                title="Inception-type score",
+                value=f"{m['classifier_score']:.2f}",
+                how=f"ImageNet classes by {f.extractor.partition(' (')[0]}; {m.get('pictures', 0):.0f} pictures",
+                beside=f"{m['classifier_score_real']:.2f} for {m.get('prompts', 0):.0f} real pictures; "
+                "it measures how surely photographs' classes are seen in paintings",
+            )
+        )
     answer = "Read each beside its floor: real held-out pictures against the same training pictures." if rows else ""
     return "How near are they to real pictures?", answer, rows
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from danqing.evaluate.grids import enlarge
 
 TITLE = "danqing, evaluated"
 # The two characters of the name, 丹 and 青, as strokes: a machine without Chinese fonts shows them too.
-_SEAL = (
+SEAL = (
     '<svg viewBox="0 0 64 64" role="img" aria-label="丹青"><rect width="64" height="64" rx="5" fill="#a8402c"/>'
     '<g fill="none" stroke="#fbf8f1" stroke-width="2.6" stroke-linecap="round" stroke-linejoin="round">'
     '<path d="M41 12H54V48Q54 52 49 51M41 12V34Q41 46 36 52M34 31H59M46.5 18L48.5 24"/>'
@@ -28,7 +28,7 @@ _SEAL = (
 )
 
 
-def _img(picture_HWC: np.ndarray, alt: str, side: int) -> str:
+def img(picture_HWC: np.ndarray, alt: str, side: int) -> str:
     buffer = io.BytesIO()
     image = enlarge(picture_HWC, side)
     image.save(buffer, "PNG", optimize=True)
@@ -51,7 +51,7 @@ def _samples(f: Findings) -> str:
     if f.samples is None:
         return ""
     cells = [
-        f"<figure>{_img(picture, prompt, 192)}"
+        f"<figure>{img(picture, prompt, 192)}"
         f"<figcaption>{escape(prompt)}<small>seed {seed}</small></figcaption></figure>"
         for picture, prompt, seed in zip(f.samples, f.prompts, f.seeds, strict=True)
     ]
@@ -66,7 +66,7 @@ def _reconstructions(f: Findings) -> str:
     if f.originals is None or f.reconstructions is None:
         return ""
     cells = [
-        f'<figure class="stack">{_img(a, "original", 192)}{_img(b, "reconstruction", 192)}</figure>'
+        f'<figure class="stack">{img(a, "original", 192)}{img(b, "reconstruction", 192)}</figure>'
         for a, b in zip(f.originals, f.reconstructions, strict=True)
     ]
     text = "Above the original, below what comes back."
@@ -75,7 +75,7 @@ def _reconstructions(f: Findings) -> str:
 
 def _neighbours(f: Findings) -> str:
     cells = [
-        f'<figure><div class="pair">{_img(n.painted, "painted", 128)}{_img(n.training, "training picture", 128)}</div>'
+        f'<figure><div class="pair">{img(n.painted, "painted", 128)}{img(n.training, "training picture", 128)}</div>'
         f"<figcaption>{escape(n.prompt)}<small>distance {n.distance:.3f}</small></figcaption></figure>"
         for n in f.neighbours
     ]
@@ -105,21 +105,32 @@ def _curves(f: Findings) -> str:
     return f'<h2>How it was trained</h2><div class="charts">{"".join(parts)}</div>' if any(parts) else ""
 
 
-def _about(f: Findings) -> str:
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in f.about.items())
+def definitions(items: Mapping[str, str]) -> str:
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in items.items())
     return f"<dl>{rows}</dl>"
 
 
 def _omitted(f: Findings) -> str:
     if not f.omitted:
         return ""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(why)}</dd>" for name, why in f.omitted.items())
-    return f"<h2>Not measured</h2><dl>{rows}</dl>"
+    return f"<h2>Not measured</h2>{definitions(f.omitted)}"
+
+
+def page(title: str, lead: str, about: str, body: str, *, broad: bool = False) -> str:
+    """One self-contained page: style and pictures are in it."""
+    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style}</style></head><body><main{' class=broad' if broad else ''}>"
+        f'<header>{SEAL}<div><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>{about}</div></header>{body}'
+        "<footer>Figures without their yardstick say nothing: each stands beside one.</footer>"
+        "</main></body></html>\n"
+    )
 
 
 def html(f: Findings) -> str:
     """The report as one self-contained page."""
-    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
     below = {"Does it paint what it is asked?": _null, "What does the tokenizer keep?": _reconstructions,
              "Are they copies?": _neighbours}  # fmt: skip
     parts = [_samples(f)]
@@ -129,15 +140,7 @@ def html(f: Findings) -> str:
         if question in below:
             parts.append(below[question](f))
     parts += [_curves(f), _omitted(f)]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{TITLE}</title><style>{style}</style></head><body><main>"
-        f'<header>{_SEAL}<div><h1>danqing, evaluated</h1><p class="lead">What was measured, and on what.</p>'
-        f"{_about(f)}</div></header>{''.join(parts)}"
-        "<footer>Figures without their yardstick say nothing: each stands beside one.</footer>"
-        "</main></body></html>\n"
-    )
+    return page(TITLE, "What was measured, and on what.", definitions(f.about), "".join(parts))
 
 
 def markdown(f: Findings) -> str:

@@ -14,9 +14,9 @@ from danqing.config import Export
 from danqing.errors import DanqingError
 from danqing.export.external import externalise
 from danqing.export.graph import parity, to_onnx
+from danqing.models import families
 from danqing.models.generate import Generator
 from danqing.models.painter import StackedDecoder
-from danqing.models.tokenizer import Tokenizer
 from danqing.monitor import Monitor
 from danqing.package import GRAPH, TEXT_ENCODER, WORDPIECES, Package, write_manifest
 from danqing.wordpieces import minilm
@@ -49,7 +49,7 @@ def export(
 
 def write_box(tokenizer: Path, painter: Path, card: str, *, out: Path, config: Export) -> dict[str, float]:
     """Write the model in the box: half-precision weights beside a graph without weights, checked like any package."""
-    Tokenizer.load(tokenizer).save(out, half=True)
+    families.load(tokenizer).save(out, half=True)
     StackedDecoder.load(painter).save(out, half=True)
     # What is compared and what a run starts from is the rounded model, not the one that was trained.
     generator = Generator.load(out, out, config.decoding)

@@ -38,6 +38,8 @@ def schedule(side: int, steps: int) -> list[list[int]]:
     """The positions that each step fills: few first, many later (cosine), every position once."""
     order, total = halton_order(side), side * side
     steps = min(steps, total)
+    if not total:
+        return []
     ends = [round(total * (1 - math.cos(math.pi / 2 * (k + 1) / steps))) for k in range(steps)]
     parts, start = [], 0
     for k in range(steps):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from danqing.config import Decoding
+from danqing.models import families
 from danqing.models.decoding import sample, schedule, uniforms
 from danqing.models.painter import StackedDecoder
 from danqing.models.text import TextEncoder, pooled
@@ -27,9 +28,9 @@ class Generator(nn.Module):
         # The encoder of the tokenizer is not needed to paint, and stays out of what is exported.
         self.tokenizer = tokenizer
         self.tokenizer.encoder = nn.Identity()  # type: ignore[assignment]
-        side = tokenizer.grid
-        parts = [("global", part) for part in schedule(side // 2, decoding.global_steps)]
-        parts += [("detail", part) for part in schedule(side, decoding.detail_steps)]
+        t = tokenizer.config
+        parts = [("global", part) for part in schedule(t.global_grid, decoding.global_steps)]
+        parts += [("detail", part) for part in schedule(t.grid, decoding.detail_steps)]
         self.scales = [scale for scale, _ in parts]
         for number, (_, part) in enumerate(parts):  # buffers, so that a CUDA graph copies nothing from the host
             self.register_buffer(f"places{number}", torch.tensor(part), persistent=False)
@@ -39,45 +40,53 @@ class Generator(nn.Module):
     def load(cls, tokenizer: Path, painter: Path, decoding: Decoding) -> Generator:
         decoder = StackedDecoder.load(painter)
         text = TextEncoder(decoder.config.text_length)
-        return cls(text, Tokenizer.load(tokenizer), decoder, decoding).requires_grad_(False)
+        return cls(text, families.load(tokenizer), decoder, decoding).requires_grad_(False)
 
     @property
     def device(self) -> torch.device:
         return self.painter.places.device
 
-    def codes(self, text_BLD: Tensor, mask_BL: Tensor, seed_B: Tensor, guidance_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Sampled global (B, N) and detail (B, M) codes."""
+    def codes(self, text_BLD: Tensor, mask_BL: Tensor, seed_B: Tensor, guidance_B: Tensor) -> Codes:
+        """Sampled global (B, N) and detail (B, levels, M) codes."""
         painter, B = self.painter, seed_B.shape[0]
+        N, M, levels = painter.n_global, painter.n_detail, painter.levels
         quiet, quiet_mask = painter.without_text(text_BLD, mask_BL)
         text, mask = torch.cat([text_BLD, quiet]), torch.cat([mask_BL, quiet_mask])
-        u = uniforms(seed_B, painter.n_global + painter.n_detail)
-        glob = torch.full_like(u[:, : painter.n_global], painter.global_mask, dtype=torch.int64)
-        detail = torch.full_like(u[:, painter.n_global :], painter.detail_mask, dtype=torch.int64)
+        u = uniforms(seed_B, N + levels * M)
+        glob = torch.full_like(u[:, :N], painter.global_mask, dtype=torch.int64)
+        detail = torch.zeros_like(u[:, N:], dtype=torch.int64).view(-1, levels, M)
+        hidden = torch.ones_like(u[:, :M], dtype=torch.bool)
+
+        def choose(logits: Tensor, noise: Tensor, number: int) -> Tensor:
+            """Codes from the logits of both halves of the batch, with the text and without."""
+            strength = 1 + (guidance_B[:, None, None] - 1) * ((number + 1) / len(self.scales))
+            guided = logits[B:] + strength * (logits[:B] - logits[B:])
+            return sample(guided, noise, self.decoding.temperature)
+
         for number, scale in enumerate(self.scales):
             place = self.get_buffer(f"places{number}")
-            twice = torch.cat([glob, glob])
-            if scale == "global":
-                hidden = painter(twice, None, text, mask)
-                logits, noise = painter.global_logits(hidden[:, place]), u[:, place]
-            else:
-                hidden = painter(twice, torch.cat([detail, detail]), text, mask)
-                place = place + painter.n_global
-                logits, noise = painter.detail_head(hidden[:, place]), u[:, place]
-                place = place - painter.n_global
-            with_text, without = logits[:B], logits[B:]
-            strength = 1 + (guidance_B[:, None, None] - 1) * ((number + 1) / len(self.scales))
-            chosen = sample(without + strength * (with_text - without), noise, self.decoding.temperature)
             index = place[None, :].expand(B, -1)
             if scale == "global":
-                glob = glob.scatter(1, index, chosen)
-            else:
-                detail = detail.scatter(1, index, chosen)
-        return glob, detail
+                state = painter(torch.cat([glob, glob]), None, text, mask)[:, place]
+                glob = glob.scatter(1, index, choose(painter.global_logits(state), u[:, place], number))
+                continue
+            tokens = painter.detail_tokens(detail, hidden)
+            state = painter(torch.cat([glob, glob]), torch.cat([tokens, tokens]), text, mask)[:, N + place]
+            chosen = detail[:, :0, place]
+            for level in range(levels):
+                noise = u[:, N + level * M + place]
+                logits = painter.detail_logits(state, torch.cat([chosen, chosen]))
+                chosen = torch.cat([chosen, choose(logits, noise, number)[:, None]], 1)
+            detail = detail.scatter(2, index[:, None].expand(-1, levels, -1), chosen)
+            hidden = hidden.scatter(1, index, torch.zeros_like(index, dtype=torch.bool))
+        return Codes(glob, detail)
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor, seed_B: Tensor, guidance_B: Tensor) -> Tensor:
         text = self.text(ids_BL, mask_BL)
         glob, detail = self.codes(text, mask_BL, seed_B, guidance_B)
-        side = self.tokenizer.grid
-        codes = Codes(glob.view(-1, side // 2, side // 2), detail.view(-1, side, side))
+        t = self.tokenizer.config
+        if t.global_grid:
+            glob = glob.view(-1, t.global_grid, t.global_grid)
+        codes = Codes(glob, detail.view(-1, t.detail_levels, t.grid, t.grid))
         x = self.tokenizer.decode(codes, pooled(text, mask_BL))
         return (x.clamp(-1, 1) * 127.5 + 128.0).to(torch.uint8).permute(0, 2, 3, 1)

@@ -9,16 +9,19 @@ component logs there. Nothing here imports kfp: artifacts come as objects with `
 from __future__ import annotations
 
 import base64
+import collections
 import contextlib
+import dataclasses
 import html
+import json
 import os
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from danqing import config, files, steps
 from danqing.errors import DanqingError, RegistryError
@@ -65,28 +68,36 @@ def run_component(
     seed: int = -1,
     init: str = "",
     data_revision: str = "",
+    label: str = "",
 ) -> None:
     """Run step `name` as a KFP component does.
 
     inputs: argument → KFP artifact. out: the artifact whose path becomes the step's folder. metrics, page, note: KFP
-    Metrics, HTML and Markdown artifacts to fill. Ends the process with the error's exit code on a `DanqingError`.
+    Metrics, HTML and Markdown artifacts to fill. label: tells apart what one run does several times. Ends the process
+    with the error's exit code on a `DanqingError`.
     """
-    _die_with_parent()
     step = steps.STEPS[name]
     folder = Path(out.path)
-    watch = _watch(name)
-    try:
+
+    def work(watch: Watch) -> steps.Outcome:
         line = line_of(profile, overrides, source, seed, init)
         section = getattr(line, step.section)
         watch.start(config.as_dict(section), versioning.lineage(line, data_revision=data_revision))
-        outcome = steps.run(
-            name,
-            section,
-            {argument: Path(artifact.path) for argument, artifact in inputs.items()},
-            folder,
-            monitor=watch.monitor,
-            extra=_registry_arguments(name, line, data_revision),
-        )
+        read = {argument: Path(artifact.path) for argument, artifact in inputs.items()}
+        extra = _registry_arguments(name, line, data_revision)
+        return steps.run(name, section, read, folder, monitor=watch.monitor, extra=extra)
+
+    run_watched(f"{name} {label}".strip(), work, folder, metrics=metrics, page=page, note=note)
+
+
+def run_watched(
+    name: str, work: Callable[[Watch], steps.Outcome], folder: Path, *, metrics: Any, page: Any, note: Any
+) -> None:
+    """Do `work`, which fills `folder`, and tell whoever watches; see `run_component`."""
+    _die_with_parent()
+    watch = _watch(name)
+    try:
+        outcome = work(watch)
     except DanqingError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)  # first: the tracking server may be the error
         watch.failed(str(error), error.exit_code, folder)
@@ -103,6 +114,59 @@ def run_component(
     watch.done(outcome, folder)
 
 
+def run_plan(*, preset: str, variants: str, seeds: str, overrides: str, source: str) -> Any:
+    """The first component of an ablation: (trials, profile, overrides that all share), as KFP's NamedTuple."""
+    found: list[Any] = []
+
+    def work(watch: Watch) -> steps.Outcome:
+        profile, common = ablation_plan(preset, overrides, source)
+        asked = ablation_trials(preset, variants, seeds, overrides, source)
+        watch.start({"preset": preset, "variants": variants, "seeds": seeds, "overrides": overrides}, {})
+        trials = [{**dataclasses.asdict(t), "label": f"{t.variant}/{t.seed}", "profile": profile} for t in asked]
+        found.extend((trials, profile, json.dumps(common, sort_keys=True)))
+        return steps.Outcome(metrics={"trials": len(trials)}, reused=False)
+
+    run_watched("plan", work, Path(os.devnull), metrics=None, page=None, note=None)
+    return collections.namedtuple("Plan", "Output profile shared")(*found)
+
+
+def ablation_plan(preset: str, overrides: str, source: str) -> tuple[str, dict[str, Any]]:
+    """(profile, overrides that all trials share) of an ablation's parameters. Raises ConfigError."""
+    from danqing import variants
+
+    return variants.shared(preset, config.parse_overrides(overrides) | ({"ingest.source": source} if source else {}))
+
+
+def ablation_trials(preset: str, variants: str, seeds: str, overrides: str, source: str) -> list[Any]:
+    """The trials of an ablation's parameters; variants and seeds are separated by commas. Raises ConfigError."""
+    from danqing.variants import trials
+
+    values = config.parse_overrides(overrides) | ({"ingest.source": source} if source else {})
+    numbers = [int(part) if part.strip().isdecimal() else -1 for part in seeds.split(",") if seeds.strip()]
+    return trials(preset, [n.strip() for n in variants.split(",") if n.strip()], numbers, values)
+
+
+def run_comparison(
+    *, trials: Sequence[Mapping[str, Any]], evaluations: Sequence[Any], tokenizers: Sequence[Any],
+    painters: Sequence[Any], out: Any, profile: str, rounds: int, metrics: Any, page: Any, note: Any,
+) -> None:  # fmt: skip
+    """The last component of an ablation. The lists of artifacts are in the order of `trials`."""
+    folder = Path(out.path)
+
+    def work(watch: Watch) -> steps.Outcome:
+        from danqing.evaluate.ablation import compare
+        from danqing.variants import Trial
+
+        asked = [Trial(variant=t["variant"], seed=int(t["seed"]), overrides=t["overrides"]) for t in trials]
+        line = config.resolve(profile, asked[0].overrides)
+        watch.start({"profile": profile, "trials": len(asked), "rounds": rounds}, versioning.lineage(line))
+        read = [[Path(artifact.path) for artifact in given] for given in (evaluations, tokenizers, painters)]
+        found = compare(profile, asked, *read, out=folder, rounds=rounds, monitor=watch.monitor)
+        return steps.Outcome(metrics=found, reused=False)
+
+    run_watched("compare", work, folder, metrics=metrics, page=page, note=note)
+
+
 def _registry_arguments(name: str, line: config.Line, data_revision: str) -> dict[str, Any]:
     if name not in ("gate", "register"):
         return {}
@@ -114,9 +178,22 @@ def _registry_arguments(name: str, line: config.Line, data_revision: str) -> dic
     return {"tracking_uri": uri, "lineage": versioning.lineage(line, data_revision=data_revision)}
 
 
-def _watch(name: str) -> _Followed | _Tracked:
+def _watch(name: str) -> Watch:
     path = os.environ.get("DANQING_EVENTS", "")
     return _Followed(Path(path), name) if path else _Tracked(name)
+
+
+class Watch(Protocol):
+    """Whoever is told what becomes of a component."""
+
+    @property
+    def monitor(self) -> Monitor: ...
+
+    def start(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None: ...
+
+    def done(self, outcome: steps.Outcome, folder: Path) -> None: ...
+
+    def failed(self, message: str, exit_code: int, folder: Path) -> None: ...
 
 
 class _Followed:

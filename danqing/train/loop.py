@@ -36,6 +36,16 @@ class Job(Protocol):
         """One optimiser step on the items `indices`; returns scalars to log."""
 
 
+class Watch(Protocol):
+    """Looks at a training from time to time; what it finds joins the history. It changes nothing in the job."""
+
+    @property
+    def every(self) -> int:
+        """Steps between two looks; 0: never."""
+
+    def __call__(self, done: int) -> dict[str, float]: ...
+
+
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -158,6 +168,7 @@ def train(
     checkpoint: int,
     log: int,
     monitor: Monitor,
+    watch: Watch | None = None,
 ) -> list[dict[str, float]]:
     """Run `job` for `steps` steps over `items` items, from the last checkpoint in `scratch` if there is one.
 
@@ -185,6 +196,13 @@ def train(
             history.append({"step": float(done), **means})
             window = []
             monitor.metrics(means, done)
+        if watch is not None and watch.every and (done % watch.every == 0 or done == steps):
+            seen = watch(done)
+            if history and history[-1]["step"] == done:
+                history[-1].update(seen)
+            else:
+                history.append({"step": float(done), **seen})
+            monitor.metrics(seen, done)
         monitor.progress(done, steps, " ".join(f"{k} {v:.3f}" for k, v in list(values.items())[:3]))
         if done < steps and done % checkpoint == 0:
             save_checkpoint(folder, job, done, history, window)

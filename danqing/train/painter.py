@@ -6,6 +6,7 @@ danqing train-painter --corpus data/annotated --tokenizer out/tokenizer --clip o
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from pathlib import Path
 from typing import Protocol
@@ -16,15 +17,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from danqing import files
-from danqing.config import PainterTraining
+from danqing.config import Decoding, PainterTraining
 from danqing.data import corpus as corpora
 from danqing.errors import TrainingError
+from danqing.models import families
+from danqing.models.generate import Generator
+from danqing.models.improved import ImprovedVqgan
 from danqing.models.painter import StackedDecoder
 from danqing.models.text import TextEncoder, pooled
 from danqing.models.tokenizer import Codes, Tokenizer
 from danqing.monitor import Monitor
-from danqing.pretrained import box
+from danqing.pretrained import start_folder
 from danqing.train import loop, losses
+
+_SHOWN = 8
+"""Prompts whose pictures are followed through a training."""
 
 
 class ImageJudge(Protocol):
@@ -72,8 +79,9 @@ class PainterJob:
         torch.manual_seed(c.seed)
         self.tokenizer = tokenizer.to(self.device).requires_grad_(False).eval()
         self.model = StackedDecoder(c.model, tokenizer.config).to(self.device)
-        if c.init == "pretrained":
-            load_box_painter(self.model)
+        start = start_folder(c.init)
+        if start is not None:
+            continue_from(self.model, StackedDecoder.load(start), c.init)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.modules = {"model": self.model, "average": self.average}
         decay = [p for p in self.model.parameters() if p.ndim >= 2]
@@ -92,21 +100,14 @@ class PainterJob:
         c, model = self.c, self.model
         loop.set_lr(self.optimizers["model"], c.lr * loop.warmup_cosine(step, c.steps, c.warmup))
         glob = self.codes.glob[indices].flatten(1).to(self.device)
-        detail = self.codes.detail[indices].flatten(1).to(self.device)
+        detail = self.codes.detail[indices].flatten(2).to(self.device)
         text, mask = self.texts(indices)
-
-        hide_g = masked((len(glob), model.n_global), self.device)
-        hidden = model(glob.masked_fill(hide_g, model.global_mask), None, text, mask)
-        loss_g = losses.masked_cross_entropy(model.global_logits(hidden), glob, hide_g, c.smoothing)
-        hide_d = masked((len(detail), model.n_detail), self.device)
-        hidden = model(glob, detail.masked_fill(hide_d, model.detail_mask), text, mask)
-        logits = model.detail_logits(hidden)
-        loss_d = losses.masked_cross_entropy(logits, detail, hide_d, c.smoothing)
+        loss_g, loss_d, logits, hide_d = guess(model, glob, detail, text, mask, c.smoothing)
         loss = loss_g + loss_d
         values = {"loss": float(loss.detach()), "global": float(loss_g.detach()), "detail": float(loss_d.detach())}
         if self.clip is not None and c.clip > 0 and step >= c.clip_start and step % c.clip_every == 0:
             n = c.clip_batch
-            guided, more = self.guidance(indices[:n], logits[:n], glob[:n], detail[:n], hide_d[:n])
+            guided, more = self.guidance(indices[:n], [level[:n] for level in logits], glob[:n], detail[:n], hide_d[:n])
             loss, values = loss + guided, values | more
         self.optimizers["model"].zero_grad(set_to_none=True)
         loss.backward()
@@ -116,18 +117,20 @@ class PainterJob:
         return values
 
     def guidance(
-        self, indices: np.ndarray, logits: Tensor, glob: Tensor, detail: Tensor, hidden: Tensor
+        self, indices: np.ndarray, logits: list[Tensor], glob: Tensor, detail: Tensor, hidden: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
         """Eq. 13 on pictures decoded from sampled codes; the gradient passes the sampling straight through."""
-        assert self.clip is not None and self.clip_text is not None
-        g = self.tokenizer.grid
-        book = self.tokenizer.detail_book.vectors
-        guess = F.gumbel_softmax(logits, tau=1.0, hard=True) @ book
-        vectors = torch.where(hidden[..., None], guess, F.embedding(detail, book))
-        vectors = vectors.transpose(1, 2).reshape(len(glob), -1, g, g)
-        base = self.tokenizer.global_book.look_up(glob.view(-1, g // 2, g // 2))
+        assert self.clip is not None and self.clip_text is not None and isinstance(self.tokenizer, ImprovedVqgan)
+        books = self.tokenizer.detail_books
+        guesses = [F.gumbel_softmax(level, hard=True) @ book.vectors for level, book in zip(logits, books, strict=True)]
+        side = self.tokenizer.config.grid
+        vectors = torch.stack(guesses).sum(0).transpose(1, 2).reshape(len(glob), -1, side, side)
+        known = self.tokenizer.detail_vectors(detail.view(*detail.shape[:2], side, side))
+        vectors = torch.where(hidden.view(-1, 1, side, side), vectors, known)
+        if half := self.tokenizer.config.global_grid:
+            glob = glob.view(-1, half, half)
         text, mask = (t.to(self.device) for t in self.captions.of(indices))
-        x = self.tokenizer.generator(self.tokenizer.z_final(base, vectors), pooled(text, mask))
+        x = self.tokenizer.generator(self.tokenizer.z_final(glob, vectors), pooled(text, mask))
         y = losses.to_float(self.images[indices].to(self.device))
         clip = losses.clip_loss(self.clip_text[indices].to(self.device), self.clip.image(x))
         recon = losses.reconstruction(x, y, 3.0)
@@ -137,14 +140,50 @@ class PainterJob:
         return total, {"clip": float(clip.detach()), "soft_recon": float(recon.detach())}
 
 
-def load_box_painter(model: StackedDecoder) -> None:
-    start = StackedDecoder.load(box())
-    if (start.config, start.tokenizer_config) != (model.config, model.tokenizer_config):
+def continue_from(model: StackedDecoder, start: StackedDecoder, init: str) -> None:
+    """Take the weights of `start`, which may paint smaller pictures, of fewer detail levels."""
+    wanted, had = model.tokenizer_config, start.tokenizer_config
+    same = dataclasses.replace(had, size=wanted.size, detail_levels=wanted.detail_levels) == wanted
+    if not same or start.config != model.config or had.detail_levels > wanted.detail_levels:
         raise TrainingError(
-            "painter.init is 'pretrained', but the model in the box has another shape; "
+            f"painter.init is {init!r}, but the painter there has another shape, or paints with another tokenizer's; "
             "set painter.init=scratch, or leave painter.model and tokenizer.model as they are"
         )
-    model.load_state_dict(start.state_dict())
+    state = start.state_dict()
+    parts = state["places"].split([start.n_global, start.n_detail])
+    state["places"] = torch.cat([_resized(p, n) for p, n in zip(parts, (model.n_global, model.n_detail), strict=True)])
+    table = model.detail_codes.weight.detach().clone()  # rows of new levels stay as they begin
+    table[: had.detail_levels * had.detail_codes] = state["detail_codes.weight"][:-1]
+    table[-1] = state["detail_codes.weight"][-1]
+    state["detail_codes.weight"] = table
+    model.load_state_dict(state, strict=False)
+
+
+def _resized(places_ND: Tensor, count: int) -> Tensor:
+    """Embeddings of the places of a square grid, for a grid of `count` places."""
+    if len(places_ND) == count:
+        return places_ND
+    old, new = math.isqrt(len(places_ND)), math.isqrt(count)
+    grid = places_ND.T.reshape(1, -1, old, old)
+    return F.interpolate(grid, size=(new, new), mode="bilinear").flatten(2)[0].T
+
+
+def guess(
+    model: StackedDecoder, glob_BN: Tensor, detail_BLM: Tensor, text: Tensor, mask: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+    """Hide some codes, guess them: loss of the global and of the detail codes, logits (B, M, K) of each detail level,
+    and which detail positions were hidden (B, M). A finer level is told the true coarser codes."""
+    B, device = len(detail_BLM), detail_BLM.device
+    loss_g = text.new_zeros(())
+    if model.n_global:
+        hide_g = masked((B, model.n_global), device)
+        state = model(glob_BN.masked_fill(hide_g, model.global_mask), None, text, mask)
+        loss_g = losses.masked_cross_entropy(model.global_logits(state), glob_BN, hide_g, smoothing)
+    hide_d = masked((B, model.n_detail), device)
+    state = model(glob_BN, model.detail_tokens(detail_BLM, hide_d), text, mask)[:, model.n_global :]
+    logits = [model.detail_logits(state, detail_BLM[:, :level]) for level in range(model.levels)]
+    each = [losses.masked_cross_entropy(logits[i], detail_BLM[:, i], hide_d, smoothing) for i in range(model.levels)]
+    return loss_g, torch.stack(each).mean(), logits, hide_d
 
 
 @torch.no_grad()
@@ -163,23 +202,57 @@ def validation_loss(model: StackedDecoder, codes: Codes, captions: Captions, see
     total = len(codes.glob)
     for start in range(0, total, 128):
         index = np.arange(start, min(start + 128, total))
-        glob, detail = codes.glob[index].flatten(1).to(device), codes.detail[index].flatten(1).to(device)
+        glob, detail = codes.glob[index].flatten(1).to(device), codes.detail[index].flatten(2).to(device)
         text, mask = (t.to(device) for t in captions.of(index))
-        hide_g, hide_d = masked((len(index), model.n_global), device), masked((len(index), model.n_detail), device)
-        hidden = model(glob.masked_fill(hide_g, model.global_mask), None, text, mask)
-        loss_g = losses.masked_cross_entropy(model.global_logits(hidden), glob, hide_g, 0.0)
-        hidden = model(glob, detail.masked_fill(hide_d, model.detail_mask), text, mask)
-        loss_d = losses.masked_cross_entropy(model.detail_logits(hidden), detail, hide_d, 0.0)
+        loss_g, loss_d, _, _ = guess(model, glob, detail, text, mask, 0.0)
         sums["val_global"] += float(loss_g) * len(index)
         sums["val_detail"] += float(loss_d) * len(index)
     return {name: value / total for name, value in sums.items()}
+
+
+class Validation:
+    """Looks at how the averaged painter does: its loss on the validation split, and the same prompts painted again."""
+
+    def __init__(self, corpus: Path, job: PainterJob, scratch: Path) -> None:
+        held_out = corpora.load(corpus, "val", job.tokenizer.config.size)
+        self.job, self.folder = job, Path(scratch) / "progress"
+        self.codes = encode(job.tokenizer, torch.from_numpy(held_out.images))
+        self.captions = Captions(held_out.captions, job.c.model.text_length)
+        self.prompts = list(dict.fromkeys(held_out.captions))[:_SHOWN]
+
+    @property
+    def every(self) -> int:
+        return self.job.c.watch
+
+    def look(self) -> dict[str, float]:
+        return validation_loss(self.job.average.eval(), self.codes, self.captions, self.job.c.seed)
+
+    def __call__(self, done: int) -> dict[str, float]:
+        files.write_bytes(self.folder / f"step-{done:08d}.png", corpora.encode(self.paint()))
+        return self.look()
+
+    @torch.inference_mode()
+    def paint(self) -> np.ndarray:
+        """The prompts, painted from seeds 0, 1, …: one row, uint8 (S, n·S, 3)."""
+        text = TextEncoder(self.job.c.model.text_length).to(self.job.device)
+        tokenizer = copy.deepcopy(self.job.tokenizer)  # a generator drops the encoder
+        generator = Generator(text, tokenizer, copy.deepcopy(self.job.average), Decoding())
+        ids, mask = (torch.from_numpy(a).to(self.job.device) for a in text.pieces(self.prompts))
+        seeds = torch.arange(len(ids), device=self.job.device)
+        guidance = torch.full((len(ids),), Decoding().guidance, device=self.job.device)
+        return np.concatenate(list(generator(ids, mask, seeds, guidance).cpu().numpy()), 1)
+
+    def rows(self) -> dict[int, np.ndarray]:
+        """Step → what was painted there."""
+        found = sorted(self.folder.glob("step-*.png"))
+        return {int(p.stem.removeprefix("step-")): corpora.decode(p.read_bytes()) for p in found}
 
 
 def train_painter(
     corpus: Path, tokenizer: Path, clip: Path, *, out: Path, config: PainterTraining, monitor: Monitor, scratch: Path
 ) -> dict[str, float]:
     """Train on the train split's codes, measure on val; writes painter.{safetensors,json}, curves.csv, metrics.json."""
-    model = Tokenizer.load(tokenizer).to(loop.device())
+    model = families.load(tokenizer).to(loop.device())
     train = corpora.load(corpus, "train", model.config.size)
     monitor.progress(0, config.steps, "encoding pictures and captions")
     images = torch.from_numpy(train.images)
@@ -191,18 +264,17 @@ def train_painter(
         with torch.no_grad():
             parts = [guide.text(train.captions[i : i + 128]).cpu() for i in range(0, len(train), 128)]
         guide_text = torch.cat(parts)
-    length = config.model.text_length
-    captions = Captions(train.captions, length)
+    captions = Captions(train.captions, config.model.text_length)
     job = PainterJob(config, encode(model, images), captions, model, images, guide, guide_text)
+    validation = Validation(corpus, job, scratch)
     history = loop.train(
         job, items=len(images), batch=config.batch, steps=config.steps, seed=config.seed, scratch=scratch,
-        checkpoint=config.checkpoint, log=config.log, monitor=monitor,
+        checkpoint=config.checkpoint, log=config.log, monitor=monitor, watch=validation,
     )  # fmt: skip
-    held_out = corpora.load(corpus, "val", model.config.size)
-    val_codes = encode(model, torch.from_numpy(held_out.images))
-    metrics = {"loss": history[-1]["loss"]}
-    metrics |= validation_loss(job.average.eval(), val_codes, Captions(held_out.captions, length), config.seed)
+    metrics = {"loss": history[-1]["loss"], **validation.look()}
     job.average.save(out)
+    for step, row in validation.rows().items():
+        files.write_bytes(out / f"progress/step-{step:08d}.png", corpora.encode(row))
     loop.write_curves(out / "curves.csv", history)
     files.write_json(out / "metrics.json", metrics)
     return metrics

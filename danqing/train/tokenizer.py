@@ -6,6 +6,7 @@ danqing train-tokenizer --corpus data/annotated --screener data/screened --out o
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Protocol
 
@@ -17,13 +18,16 @@ from danqing import files
 from danqing.config import TokenizerTraining
 from danqing.data import corpus as corpora
 from danqing.errors import TrainingError
+from danqing.evaluate import fidelity, lines
+from danqing.models import families
 from danqing.models.discriminator import Discriminator, augment, hinge, lecam
 from danqing.models.features import perceptual_distance
+from danqing.models.improved import ImprovedVqgan
 from danqing.models.quantise import usage
 from danqing.models.text import TextEncoder, pooled
 from danqing.models.tokenizer import Codes, Tokenizer
 from danqing.monitor import Monitor
-from danqing.pretrained import box
+from danqing.pretrained import start_folder
 from danqing.train import loop, losses
 
 _CHUNK = 128
@@ -42,9 +46,11 @@ class TokenizerJob:
         self.c, self.images, self.sentences, self.perceptual = c, images, sentences, perceptual
         self.device = loop.device()
         torch.manual_seed(c.seed)
-        self.model = Tokenizer(c.model, c.code_decay).to(self.device)
-        if c.init == "pretrained":
-            load_box_tokenizer(self.model)
+        self.model = families.build(c.model).to(self.device)
+        start = start_folder(c.init)
+        self.from_scratch = start is None
+        if start is not None:
+            self.continue_from(families.load(start).to(self.device), start)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.critic = Discriminator().to(self.device)
         self.modules = {"model": self.model, "average": self.average, "critic": self.critic}
@@ -64,9 +70,10 @@ class TokenizerJob:
     def step(self, step: int, indices: np.ndarray) -> dict[str, float]:
         c = self.c
         y, text = self.batch(indices)
-        quantise = c.init == "pretrained" or step >= c.continuous
-        if c.init == "scratch" and step == c.continuous and c.continuous:
-            self.start_codebooks()
+        quantise = not self.from_scratch or step >= c.continuous
+        if self.from_scratch and step == c.continuous and c.continuous:
+            self.model.start(self.sample())
+            self.average.load_state_dict(self.model.state_dict())
         for optimizer in self.optimizers.values():
             loop.set_lr(optimizer, c.lr * loop.warmup_cosine(step, c.steps, c.warmup))
 
@@ -105,33 +112,38 @@ class TokenizerJob:
         self.optimizers["critic"].step()
         return float(loss.detach())
 
+    def sample(self) -> list[Tensor]:
+        """Up to 1,024 pictures from which codebooks start."""
+        some = self.images[torch.randperm(len(self.images))[:1024].numpy()]
+        return [losses.to_float(part.to(self.device)) for part in some.split(_CHUNK)]
+
     @torch.no_grad()
-    def start_codebooks(self) -> None:
-        """k-means over the features of up to 1,024 pictures, first for the global codes, then for what they leave."""
-        sample = self.images[torch.randperm(len(self.images))[:1024].numpy()]
-        for name, which in (("global_book", 0), ("detail_book", 1)):
-            parts = [self.model.features(losses.to_float(part.to(self.device)))[which] for part in sample.split(_CHUNK)]
-            getattr(self.model, name).start(torch.cat(parts))
-        self.average.load_state_dict(self.model.state_dict())
+    def continue_from(self, start: Tokenizer, folder: Path) -> None:
+        """Take the weights of `start`: it may have fewer levels, and another size, on which nothing in it depends."""
+        wanted, had = self.c.model, start.config
+        same = dataclasses.replace(had, size=wanted.size, detail_levels=wanted.detail_levels) == wanted
+        if not same or wanted.family != "improved" or had.detail_levels > wanted.detail_levels:
+            raise TrainingError(
+                f"tokenizer.init is {self.c.init!r}, but the tokenizer in {folder} has another shape; "
+                "set tokenizer.init=scratch, or leave tokenizer.model as it is"
+            )
+        assert isinstance(self.model, ImprovedVqgan)
+        self.model.load_state_dict(start.state_dict(), strict=False)
+        if fresh := self.model.detail_books[had.detail_levels :]:
+            features = [self.model.encoder(x) for x in self.sample()]
+            self.model.start_details(torch.cat([f[0] for f in features]), torch.cat([f[1] for f in features]), fresh)
 
 
 def codebook_metrics(codes: Codes, c: TokenizerTraining) -> dict[str, float]:
-    used_g, perplexity_g = usage(codes.glob, c.model.global_codes)
-    used_d, perplexity_d = usage(codes.detail, c.model.detail_codes)
-    return {
-        "global_usage": used_g, "global_perplexity": perplexity_g,
-        "detail_usage": used_d, "detail_perplexity": perplexity_d,
-    }  # fmt: skip
-
-
-def load_box_tokenizer(model: Tokenizer) -> None:
-    start = Tokenizer.load(box())
-    if start.config != model.config:
-        raise TrainingError(
-            "tokenizer.init is 'pretrained', but the model in the box has another shape; "
-            "set tokenizer.init=scratch, or leave tokenizer.model as it is"
-        )
-    model.load_state_dict(start.state_dict())
+    """Share of each codebook that is used, and its perplexity; of the least used level where there are several."""
+    books = {"global": [codes.glob]} if c.model.global_grid else {}
+    books["detail"] = list(codes.detail.unbind(1))
+    metrics: dict[str, float] = {}
+    for name, levels in books.items():
+        size = c.model.global_codes if name == "global" else c.model.detail_codes
+        used, perplexity = min(usage(level, size) for level in levels)
+        metrics |= {f"{name}_usage": used, f"{name}_perplexity": perplexity}
+    return metrics
 
 
 def perceptual_network(c: TokenizerTraining, screener: Path) -> Perceptual | None:
@@ -168,6 +180,32 @@ def reconstruct(model: Tokenizer, images: Tensor, text: Tensor) -> tuple[Tensor,
     return torch.cat(pictures), Codes(torch.cat(globs), torch.cat(details))
 
 
+class Validation:
+    """Looks at how the averaged tokenizer does on the validation split."""
+
+    def __init__(self, corpus: Path, job: TokenizerJob) -> None:
+        held_out = corpora.load(corpus, "val", job.c.model.size)
+        self.job, self.originals = job, torch.from_numpy(held_out.images)
+        self.text = sentences(held_out.captions)
+
+    @property
+    def every(self) -> int:
+        return self.job.c.watch
+
+    def look(self) -> tuple[dict[str, float], Tensor]:
+        """(metrics, reconstructions uint8 (N, S, S, 3))."""
+        again, codes = reconstruct(self.job.average.eval(), self.originals, self.text)
+        kept = lines.compare(again.numpy(), self.originals.numpy())
+        metrics = {"val_psnr": float(fidelity.psnr(again.numpy(), self.originals.numpy()).mean())}
+        if kept.energy is not None and kept.correlation is not None:
+            metrics |= {"val_line_energy": kept.energy, "val_line_correlation": kept.correlation}
+        return metrics | {f"val_{k}": v for k, v in codebook_metrics(codes, self.job.c).items()}, again
+
+    def __call__(self, done: int) -> dict[str, float]:
+        metrics, _ = self.look()
+        return {k: v for k, v in metrics.items() if k.startswith(("val_psnr", "val_line"))}
+
+
 def train_tokenizer(
     corpus: Path, screener: Path, *, out: Path, config: TokenizerTraining, monitor: Monitor, scratch: Path
 ) -> dict[str, float]:
@@ -176,21 +214,18 @@ def train_tokenizer(
     monitor.progress(0, config.steps, "reading captions")
     images = torch.from_numpy(pictures.images)
     job = TokenizerJob(config, images, sentences(pictures.captions), perceptual_network(config, screener))
+    validation = Validation(corpus, job)
     history = loop.train(
         job, items=len(images), batch=config.batch, steps=config.steps, seed=config.seed, scratch=scratch,
-        checkpoint=config.checkpoint, log=config.log, monitor=monitor,
+        checkpoint=config.checkpoint, log=config.log, monitor=monitor, watch=validation,
     )  # fmt: skip
-
-    held_out = corpora.load(corpus, "val", config.model.size)
-    originals = torch.from_numpy(held_out.images)
-    again, codes = reconstruct(job.average.eval(), originals, sentences(held_out.captions))
-    mse = (originals.float() - again.float()).square().mean((1, 2, 3)).clamp(min=1e-3)
-    metrics = {"val_psnr": float((10 * torch.log10(255**2 / mse)).mean()), "loss": history[-1]["loss"]}
-    metrics |= {f"val_{k}": v for k, v in codebook_metrics(codes, config).items()}
+    metrics, again = validation.look()
+    metrics["loss"] = history[-1]["loss"]
     job.average.save(out)
     loop.write_curves(out / "curves.csv", history)
     files.write_json(out / "metrics.json", metrics)
-    files.write_bytes(out / "reconstructions.png", corpora.encode(pairs(originals.numpy(), again.numpy())))
+    shown = pairs(validation.originals.numpy(), again.numpy())
+    files.write_bytes(out / "reconstructions.png", corpora.encode(shown))
     return metrics
 
 
