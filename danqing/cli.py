@@ -85,6 +85,52 @@ def paint(
                       say=typer.echo)  # fmt: skip
 
 
+_Seed = Annotated[Optional[int], typer.Option(help="The same seed gives the same picture; by chance if not given.")]
+_Tokenizer = Annotated[Optional[Path], typer.Option(help="A trained tokenizer's folder; the box if not given.")]
+_Painter = Annotated[Optional[Path], typer.Option(help="A trained painter's folder; the box if not given.")]
+
+
+@app.command(rich_help_panel="Use it")
+def restore(
+    picture: Annotated[Path, typer.Argument(help="A picture of any size.")],
+    mask: Annotated[Path, typer.Option(help="A picture of the same size, white where it is damaged.")],
+    prompt: Annotated[str, typer.Option(help="What the picture shows.")] = "a Chinese painting",
+    out: Annotated[Path, typer.Option("-o", "--out", help="A .png file.")] = Path("restored.png"),
+    seed: _Seed = None,
+    guidance: Annotated[Optional[float], typer.Option(help="How strictly to follow the prompt.")] = None,
+    tokenizer: _Tokenizer = None,
+    painter: _Painter = None,
+) -> None:
+    """Paint what is missing in a picture; every byte outside the mask stays. Needs danqing[train]."""
+    from danqing.commands.edit import edit_command
+
+    with _plain_errors():
+        edit_command(picture, prompt, out=out, mask=mask, seed=seed, guidance=guidance, tokenizer=tokenizer,
+                     painter=painter, say=typer.echo)  # fmt: skip
+
+
+@app.command(rich_help_panel="Use it")
+def edit(
+    picture: Annotated[Path, typer.Argument(help="A picture of any size.")],
+    prompt: Annotated[str, typer.Argument(help="What the picture shall show.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="A .png file.")] = Path("edited.png"),
+    mask: Annotated[Optional[Path], typer.Option(help="Replace what is white in this picture.")] = None,
+    box: Annotated[str, typer.Option(help='Replace what is in x0,y0,x1,y1, e.g. "0.5,0.1,0.9,0.6".')] = "",
+    extend: Annotated[str, typer.Option(help="Let the scene go on: left, right, up or down.")] = "",
+    strength: Annotated[Optional[float], typer.Option(help="Change all a little (0.2) or much (0.9).")] = None,
+    seed: _Seed = None,
+    guidance: Annotated[Optional[float], typer.Option(help="How strictly to follow the prompt.")] = None,
+    tokenizer: _Tokenizer = None,
+    painter: _Painter = None,
+) -> None:
+    """Replace an element, let the scene go on, or change the manner of a picture. Needs danqing[train]."""
+    from danqing.commands.edit import edit_command
+
+    with _plain_errors():
+        edit_command(picture, prompt, out=out, mask=mask, box=box, extend=extend, strength=strength, seed=seed,
+                     guidance=guidance, tokenizer=tokenizer, painter=painter, say=typer.echo)  # fmt: skip
+
+
 @app.command(rich_help_panel="Use it")
 def serve(
     model: Annotated[Optional[Path], typer.Option(help="A package folder; the champion if not given.")] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,19 @@ from danqing.models.decoding import sample, schedule, uniforms
 from danqing.models.painter import StackedDecoder
 from danqing.models.text import TextEncoder, pooled
 from danqing.models.tokenizer import Codes, Tokenizer
+
+
+class Known(NamedTuple):
+    """Codes that a picture has already, and which of them to keep."""
+
+    glob: Tensor
+    """(B, N) int64."""
+    detail: Tensor
+    """(B, levels, M) int64."""
+    keep_glob: Tensor
+    """(B, N) bool."""
+    keep_detail: Tensor
+    """(B, M) bool."""
 
 
 class Generator(nn.Module):
@@ -46,8 +60,10 @@ class Generator(nn.Module):
     def device(self) -> torch.device:
         return self.painter.places.device
 
-    def codes(self, text_BLD: Tensor, mask_BL: Tensor, seed_B: Tensor, guidance_B: Tensor) -> Codes:
-        """Sampled global (B, N) and detail (B, levels, M) codes."""
+    def codes(
+        self, text_BLD: Tensor, mask_BL: Tensor, seed_B: Tensor, guidance_B: Tensor, known: Known | None = None
+    ) -> Codes:
+        """Sampled global (B, N) and detail (B, levels, M) codes. What is known stays, in sight from the first step."""
         painter, B = self.painter, seed_B.shape[0]
         N, M, levels = painter.n_global, painter.n_detail, painter.levels
         quiet, quiet_mask = painter.without_text(text_BLD, mask_BL)
@@ -56,6 +72,10 @@ class Generator(nn.Module):
         glob = torch.full_like(u[:, :N], painter.global_mask, dtype=torch.int64)
         detail = torch.zeros_like(u[:, N:], dtype=torch.int64).view(-1, levels, M)
         hidden = torch.ones_like(u[:, :M], dtype=torch.bool)
+        if known is not None:
+            glob = torch.where(known.keep_glob, known.glob, glob)
+            detail = torch.where(known.keep_detail[:, None], known.detail, detail)
+            hidden = ~known.keep_detail
 
         def choose(logits: Tensor, noise: Tensor, number: int) -> Tensor:
             """Codes from the logits of both halves of the batch, with the text and without."""
@@ -68,7 +88,10 @@ class Generator(nn.Module):
             index = place[None, :].expand(B, -1)
             if scale == "global":
                 state = painter(torch.cat([glob, glob]), None, text, mask)[:, place]
-                glob = glob.scatter(1, index, choose(painter.global_logits(state), u[:, place], number))
+                chosen = choose(painter.global_logits(state), u[:, place], number)
+                if known is not None:
+                    chosen = torch.where(known.keep_glob[:, place], glob[:, place], chosen)
+                glob = glob.scatter(1, index, chosen)
                 continue
             tokens = painter.detail_tokens(detail, hidden)
             state = painter(torch.cat([glob, glob]), torch.cat([tokens, tokens]), text, mask)[:, N + place]
@@ -77,16 +100,21 @@ class Generator(nn.Module):
                 noise = u[:, N + level * M + place]
                 logits = painter.detail_logits(state, torch.cat([chosen, chosen]))
                 chosen = torch.cat([chosen, choose(logits, noise, number)[:, None]], 1)
+            if known is not None:
+                chosen = torch.where(known.keep_detail[:, None, place], detail[:, :, place], chosen)
             detail = detail.scatter(2, index[:, None].expand(-1, levels, -1), chosen)
             hidden = hidden.scatter(1, index, torch.zeros_like(index, dtype=torch.bool))
         return Codes(glob, detail)
 
-    def forward(self, ids_BL: Tensor, mask_BL: Tensor, seed_B: Tensor, guidance_B: Tensor) -> Tensor:
-        text = self.text(ids_BL, mask_BL)
-        glob, detail = self.codes(text, mask_BL, seed_B, guidance_B)
-        t = self.tokenizer.config
+    def picture(self, codes: Codes, text_BLD: Tensor, mask_BL: Tensor) -> Tensor:
+        """Codes as `codes` gives them → uint8 (B, S, S, 3)."""
+        t, glob = self.tokenizer.config, codes.glob
         if t.global_grid:
             glob = glob.view(-1, t.global_grid, t.global_grid)
-        codes = Codes(glob, detail.view(-1, t.detail_levels, t.grid, t.grid))
-        x = self.tokenizer.decode(codes, pooled(text, mask_BL))
+        placed = Codes(glob, codes.detail.view(-1, t.detail_levels, t.grid, t.grid))
+        x = self.tokenizer.decode(placed, pooled(text_BLD, mask_BL))
         return (x.clamp(-1, 1) * 127.5 + 128.0).to(torch.uint8).permute(0, 2, 3, 1)
+
+    def forward(self, ids_BL: Tensor, mask_BL: Tensor, seed_B: Tensor, guidance_B: Tensor) -> Tensor:
+        text = self.text(ids_BL, mask_BL)
+        return self.picture(self.codes(text, mask_BL, seed_B, guidance_B), text, mask_BL)
