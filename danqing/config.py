@@ -289,6 +289,8 @@ class PainterTraining:
     clip_start: int = 0
     recon: float = 0.1
     """Weight of the soft-decoded picture's distance to the original, on the same pictures."""
+    window: int = 0
+    """Side of the square of detail positions that a training step sees; 0: all. Makes large pictures cheaper."""
     ema: float = 0.995
     watch: int = 0
     """Steps between looks at the validation split (its loss, and some prompts painted); 0 looks at the end only."""
@@ -300,6 +302,8 @@ class PainterTraining:
         _check_init(self.init, "painter.init")
         at_least(self, "painter", steps=1, batch=1, clip_every=1, clip_batch=1, checkpoint=1, log=1, seed=0)
         require(self.batch >= self.clip_batch, "painter.batch must be at least painter.clip_batch")
+        windowed = self.window == 0 or self.clip == 0
+        require(windowed, "painter.window leaves no whole picture for CLIP guidance: set painter.clip=0, or window=0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -385,6 +389,8 @@ class Line:
             f"annotate.size is {self.annotate.size} but tokenizer.model.size is {self.tokenizer.model.size}: "
             "pictures and tokenizer must have one size",
         )
+        grid = self.tokenizer.model.grid
+        require(0 <= self.painter.window <= grid, f"painter.window is {self.painter.window}: between 0 and {grid}")
         require(
             self.painter.clip == 0 or self.tokenizer.model.family == "improved",
             f"painter.clip is {self.painter.clip}: CLIP guidance needs the tokenizer family 'improved'; set it to 0",

@@ -68,12 +68,24 @@ class StackedDecoder(nn.Module):
         place[:, 0] = 1
         return self.no_text.expand_as(text_BLD), place
 
-    def forward(self, glob_BN: Tensor, detail_BMD: Tensor | None, text_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-        """Hidden states (B, N, D) of the global pass (detail None), or (B, N+M, D) of the detail pass."""
+    def forward(
+        self,
+        glob_BN: Tensor,
+        detail_BMD: Tensor | None,
+        text_BLD: Tensor,
+        mask_BL: Tensor,
+        part_M: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states (B, N, D) of the global pass (detail None), or (B, N+M, D) of the detail pass.
+
+        part: which detail positions detail_BMD holds, where it does not hold all.
+        """
         x = self.global_codes(glob_BN)
+        places = self.places[: self.n_global]
         if detail_BMD is not None:
             x = torch.cat([x, detail_BMD], 1)
-        x = x + self.places[: x.shape[1]]
+            places = self.places if part_M is None else torch.cat([places, self.places[self.n_global + part_M]])
+        x = x + places
         text = self.read(text_BLD)
         bias_B11L = (1.0 - mask_BL.to(x.dtype))[:, None, None, :] * -1e4
         for layer in self.layers:

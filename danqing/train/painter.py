@@ -102,7 +102,7 @@ class PainterJob:
         glob = self.codes.glob[indices].flatten(1).to(self.device)
         detail = self.codes.detail[indices].flatten(2).to(self.device)
         text, mask = self.texts(indices)
-        loss_g, loss_d, logits, hide_d = guess(model, glob, detail, text, mask, c.smoothing)
+        loss_g, loss_d, logits, hide_d = guess(model, glob, detail, text, mask, c.smoothing, c.window)
         loss = loss_g + loss_d
         values = {"loss": float(loss.detach()), "global": float(loss_g.detach()), "detail": float(loss_d.detach())}
         if self.clip is not None and c.clip > 0 and step >= c.clip_start and step % c.clip_every == 0:
@@ -169,21 +169,35 @@ def _resized(places_ND: Tensor, count: int) -> Tensor:
 
 
 def guess(
-    model: StackedDecoder, glob_BN: Tensor, detail_BLM: Tensor, text: Tensor, mask: Tensor, smoothing: float
-) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+    model: StackedDecoder, glob_BN: Tensor, detail_BLM: Tensor, text: Tensor, mask: Tensor, smoothing: float,
+    window: int = 0,
+) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:  # fmt: skip
     """Hide some codes, guess them: loss of the global and of the detail codes, logits (B, M, K) of each detail level,
-    and which detail positions were hidden (B, M). A finer level is told the true coarser codes."""
+    and which detail positions were hidden (B, M). A finer level is told the true coarser codes.
+
+    window: the side of a square of detail positions, at a random place, that are all the detail pass sees.
+    """
     B, device = len(detail_BLM), detail_BLM.device
     loss_g = text.new_zeros(())
     if model.n_global:
         hide_g = masked((B, model.n_global), device)
         state = model(glob_BN.masked_fill(hide_g, model.global_mask), None, text, mask)
         loss_g = losses.masked_cross_entropy(model.global_logits(state), glob_BN, hide_g, smoothing)
-    hide_d = masked((B, model.n_detail), device)
-    state = model(glob_BN, model.detail_tokens(detail_BLM, hide_d), text, mask)[:, model.n_global :]
+    part = square(model.tokenizer_config.grid, window, device) if window else None
+    if part is not None:
+        detail_BLM = detail_BLM[:, :, part]
+    hide_d = masked((B, detail_BLM.shape[2]), device)
+    state = model(glob_BN, model.detail_tokens(detail_BLM, hide_d), text, mask, part)[:, model.n_global :]
     logits = [model.detail_logits(state, detail_BLM[:, :level]) for level in range(model.levels)]
     each = [losses.masked_cross_entropy(logits[i], detail_BLM[:, i], hide_d, smoothing) for i in range(model.levels)]
     return loss_g, torch.stack(each).mean(), logits, hide_d
+
+
+def square(grid: int, side: int, device: torch.device) -> Tensor:
+    """The positions (side²,) of a square in a grid x grid map, its corner at random."""
+    top, left = (int(torch.randint(grid - side + 1, ())) for _ in range(2))
+    index = torch.arange(side, device=device)
+    return ((top + index)[:, None] * grid + left + index).flatten()
 
 
 @torch.no_grad()

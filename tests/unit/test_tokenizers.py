@@ -20,7 +20,7 @@ from danqing.models.painter import StackedDecoder
 from danqing.models.tokenizer import Tokenizer
 from danqing.models.vit_vqgan import SphereCodebook
 from danqing.models.vqgan import BETA, GradientCodebook
-from danqing.train.painter import continue_from
+from danqing.train.painter import continue_from, guess, square
 from danqing.train.tokenizer import TokenizerJob
 
 SMALL = TokenizerModel(width=16, growth=8, layers=2, code_dim=8, global_codes=16, detail_codes=32)
@@ -158,6 +158,22 @@ def test_a_painter_goes_on_from_one_of_smaller_pictures() -> None:
     other = StackedDecoder(shape, dataclasses.replace(SMALL, detail_codes=64))
     with pytest.raises(TrainingError, match="another shape"):
         continue_from(other, start, "folder:x")
+
+
+def test_a_window_of_detail_positions_is_guessed_as_if_it_stood_alone() -> None:
+    """What the painter is told of a window is where its positions lie."""
+    shape = PainterModel(width=32, depth=2, heads=2)
+    model = StackedDecoder(shape, SMALL).eval()
+    glob, detail = torch.randint(0, 16, (2, 16)), torch.randint(0, 32, (2, 1, 64))
+    text, mask = torch.randn(2, 5, 384), torch.ones(2, 5, dtype=torch.long)
+    part = square(8, 8, torch.device("cpu"))
+    assert torch.equal(part, torch.arange(64)), "the whole map is one window"
+    whole = model(glob, model.detail_tokens(detail), text, mask)
+    assert torch.equal(whole, model(glob, model.detail_tokens(detail), text, mask, part))
+    part = square(8, 3, torch.device("cpu"))
+    assert len(part.unique()) == 9 and int(part.max()) < 64 and int(part[4] - part[0]) == 9
+    loss_g, loss_d, logits, hidden = guess(model, glob, detail, text, mask, 0.0, window=3)
+    assert logits[0].shape == (2, 9, 32) and hidden.shape == (2, 9) and float(loss_d) > 0 and float(loss_g) > 0
 
 
 def test_beta_weighs_the_side_of_the_features() -> None:
