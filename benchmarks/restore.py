@@ -13,7 +13,7 @@ import numpy as np
 
 from danqing import files
 from danqing.data import corpus as corpora
-from danqing.editing import Editor
+from danqing.editing import RESTORING, Editor
 from danqing.evaluate import restoring
 from danqing.evaluate.features import NAME
 
@@ -26,12 +26,12 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, help="the box if not given")
     parser.add_argument("--painter", type=Path, help="the box if not given")
     parser.add_argument("--share", type=float, default=0.25, help="of the picture's area that is lost")
-    parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--sheet", type=Path, help="a PNG to look at: originals, holes, and what each method made")
     given = parser.parse_args()
 
-    editor = Editor.load(given.tokenizer, given.painter)
+    editor = Editor.load(given.tokenizer, given.painter, RESTORING)
     parts = [corpora.load(given.corpus, split, editor.size) for split in ("val", "test")]
     originals = np.concatenate([part.images for part in parts])
     captions = [caption for part in parts for caption in part.captions]
@@ -42,7 +42,7 @@ def main() -> None:
         for start in range(0, len(pictures), 16):
             part = slice(start, start + 16)
             seeds = list(range(given.seed + start, given.seed + start + len(pictures[part])))
-            made.append(editor.squares(pictures[part], where[part], captions[part], seeds, given.guidance))
+            made.append(editor.squares(pictures[part], where[part], captions[part], seeds))
         return np.concatenate(made)
 
     methods = {
@@ -55,7 +55,8 @@ def main() -> None:
         f"- **Pictures**: {len(originals)} held-out paintings (val and test) at {editor.size} px; one rectangle of "
         f"{100 * given.share:.0f} % of the area is lost in each (seed {given.seed})",
         f"- **Distance**: channel-normalised feature maps of {NAME} (ImageNet weights), in the hole; less is better",
-        f"- **danqing**: guidance {given.guidance:g}, one try a picture, seeds {given.seed}…; prompts are the captions",
+        f"- **danqing**: guidance {RESTORING.guidance:g}, temperature {RESTORING.temperature:g}, one try a picture, "
+        f"seeds {given.seed}…; prompts are the captions",
         "", "| method | distance in the hole | PSNR in the hole, dB | danqing is nearer on |", "|---|---|---|---|",
     ]  # fmt: skip
     best = found["danqing"]["distance"]
@@ -66,11 +67,12 @@ def main() -> None:
         lines.append(f"| {name} | {d.mean():.3f} ± {error:.3f} (standard error) | {p.mean():.2f} | {nearer} |")
     lines += ["", "PSNR rewards a blur: the mean of what could be there is nearest to all of it, and shows none of it."]
     files.write_text(given.out / "restore.md", "\n".join(lines) + "\n")
-    shown = slice(0, 8)
-    rows = [originals[shown], np.where(holes[shown, ..., None], 255, originals[shown]).astype(np.uint8)]
-    rows += [figures["pictures"][shown] for figures in found.values()]
-    sheet = np.concatenate([np.concatenate(list(row), 1) for row in rows], 0)
-    files.write_bytes(given.out / "restore.png", corpora.encode(np.ascontiguousarray(sheet)))
+    if given.sheet is not None:
+        shown = slice(0, 8)
+        rows = [originals[shown], np.where(holes[shown, ..., None], 255, originals[shown]).astype(np.uint8)]
+        rows += [figures["pictures"][shown] for figures in found.values()]
+        sheet = np.concatenate([np.concatenate(list(row), 1) for row in rows], 0)
+        files.write_bytes(given.sheet, corpora.encode(np.ascontiguousarray(sheet)))
     print(f"{given.out / 'restore.md'}\n" + "\n".join(lines))
 
 

@@ -106,7 +106,7 @@ def restore(
 
     with _plain_errors():
         edit_command(picture, prompt, out=out, mask=mask, seed=seed, guidance=guidance, tokenizer=tokenizer,
-                     painter=painter, say=typer.echo)  # fmt: skip
+                     painter=painter, restoring=True, say=typer.echo)  # fmt: skip
 
 
 @app.command(rich_help_panel="Use it")

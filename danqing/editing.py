@@ -22,6 +22,8 @@ from danqing.paint import check_guidance, check_seed
 from danqing.pretrained import box
 from danqing.train.loop import device
 
+RESTORING = Decoding(guidance=1.0, temperature=0.3)
+"""For what is lost, the likeliest is wanted, and the picture says more than the words; for new things, variety."""
 SIDES = ("left", "right", "up", "down")
 
 
@@ -30,9 +32,11 @@ class Editor:
         self.restorer = restorer.to(device())
 
     @classmethod
-    def load(cls, tokenizer: Path | None = None, painter: Path | None = None) -> Editor:
+    def load(
+        cls, tokenizer: Path | None = None, painter: Path | None = None, decoding: Decoding | None = None
+    ) -> Editor:
         """From folders that the training steps wrote; the model in the box if not given."""
-        return cls(Restorer.load(tokenizer or box(), painter or box(), Decoding()))
+        return cls(Restorer.load(tokenizer or box(), painter or box(), decoding or Decoding()))
 
     @property
     def size(self) -> int:

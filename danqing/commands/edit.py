@@ -68,9 +68,13 @@ def edit_command(
     guidance: float | None = None,
     tokenizer: Path | None = None,
     painter: Path | None = None,
+    restoring: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Paint into `picture` and write `out`: into a mask or a box, beyond a side, or all over with some strength."""
+    """Paint into `picture` and write `out`: into a mask or a box, beyond a side, or all over with some strength.
+
+    restoring: what is likeliest there, rather than something new.
+    """
     ways = [name for name, given in (("--mask", mask), ("--box", box), ("--extend", extend),
                                      ("--strength", strength)) if given]  # fmt: skip
     if len(ways) != 1:
@@ -81,9 +85,9 @@ def edit_command(
     number = secrets.randbelow(2**31) if seed is None else check_seed(seed)
     original = read_picture(picture)
     hole = read_mask(mask) if mask else read_box(box, original) if box else None
-    from danqing.editing import Editor
+    from danqing.editing import RESTORING, Editor
 
-    editor = Editor.load(tokenizer, painter)
+    editor = Editor.load(tokenizer, painter, RESTORING if restoring else None)
     if has_chinese(prompt):
         say(f"{prompt}: read as “{to_english(prompt)}”")
     if hole is not None:
