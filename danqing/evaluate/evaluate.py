@@ -16,9 +16,9 @@ import torch
 from danqing import files
 from danqing.config import Evaluate
 from danqing.data import corpus as corpora
-from danqing.evaluate import alignment, fidelity, lines, memorisation, probe
+from danqing.evaluate import alignment, fidelity, following, lines, memorisation, probe
 from danqing.evaluate.charts import read_curves
-from danqing.evaluate.features import NAME, PictureFeatures, title
+from danqing.evaluate.features import NAME, Features, PictureFeatures, title
 from danqing.evaluate.findings import Findings, Neighbour
 from danqing.evaluate.grids import sheet
 from danqing.evaluate.report import html, markdown
@@ -30,6 +30,8 @@ from danqing.train.loop import device
 from danqing.train.tokenizer import reconstruct, sentences
 
 _SHOWN_PAIRS, _SHOWN_NEIGHBOURS = 8, 6
+_ENOUGH = 40
+"""Held-out pictures below which shares of them say nothing of single attributes."""
 _FEW = "the test split has too few pictures ({count})"
 
 
@@ -69,10 +71,11 @@ def evaluate(
     )  # fmt: skip
     work.say("measuring")
     _likeness(found, sets, config.seed)
-    found.note("classifier_score", fidelity.classifier_score(features.probabilities(sets.painted)))
-    found.note("classifier_score_real", fidelity.classifier_score(features.probabilities(sets.real)))
+    found.note("classifier_score", fidelity.classifier_score(features.probabilities(sets.painted.pooled)))
+    found.note("classifier_score_real", fidelity.classifier_score(features.probabilities(sets.real.pooled)))
     _following(found, Clip.load(clip / "judge").to(device()), painted, test, config)
     _probing(found, sets, list(train.frame["main"]), list(test.frame["main"]))
+    _attributes(found, sets, painted, train, test)
     _copying(found, sets, painted, train, test.images, asked)
 
     shown = slice(0, min(config.grid, count))
@@ -95,10 +98,10 @@ def evaluate(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Features:
-    train: np.ndarray
-    real: np.ndarray
-    painted: np.ndarray
-    again: np.ndarray
+    train: Features
+    real: Features
+    painted: Features
+    again: Features
 
 
 class _Progress:
@@ -200,15 +203,15 @@ def _likeness(found: Findings, sets: _Features, seed: int) -> None:
         for name in ("kernel_distance", "frechet_distance"):
             found.note(name, None, why)
         return
-    ours = fidelity.kernel_distance(sets.painted, sets.train, seed=seed)
-    floor = fidelity.kernel_distance(sets.real, sets.train, seed=seed)
-    again = fidelity.kernel_distance(sets.again, sets.train, seed=seed)
+    ours = fidelity.kernel_distance(sets.painted.pooled, sets.train.pooled, seed=seed)
+    floor = fidelity.kernel_distance(sets.real.pooled, sets.train.pooled, seed=seed)
+    again = fidelity.kernel_distance(sets.again.pooled, sets.train.pooled, seed=seed)
     for name, value in (
         ("kernel_distance", ours.mean), ("kernel_distance_sd", ours.sd), ("kernel_floor", floor.mean),
         ("kernel_floor_sd", floor.sd), ("kernel_subsets", ours.subsets), ("kernel_subset_size", ours.size),
         ("reconstruction_kernel_distance", again.mean),
-        ("frechet_distance", fidelity.frechet_distance(sets.painted, sets.train)),
-        ("frechet_floor", fidelity.frechet_distance(sets.real, sets.train)),
+        ("frechet_distance", fidelity.frechet_distance(sets.painted.pooled, sets.train.pooled)),
+        ("frechet_floor", fidelity.frechet_distance(sets.real.pooled, sets.train.pooled)),
     ):  # fmt: skip
         found.note(name, value)
 
@@ -245,21 +248,37 @@ def _probing(found: Findings, sets: _Features, train_mains: list[str], asked: li
         why = f"the corpus does not say what its pictures' main elements are ({len(classes)} kinds known in training)"
         found.note("probe_hit_rate", None, why)
         return
-    judge = probe.fit(sets.train, train_mains)
-    seen = probe.hits(judge.predict(sets.painted), asked * (len(sets.painted) // len(asked)))
-    found.note("probe_accuracy", probe.hits(judge.predict(sets.real), asked).rate)
-    found.note("probe_reconstruction", probe.hits(judge.predict(sets.again), asked).rate)
+    judge = probe.fit(sets.train.pooled, train_mains)
+    seen = probe.hits(judge.predict(sets.painted.pooled), asked * (len(sets.painted) // len(asked)))
+    found.note("probe_accuracy", probe.hits(judge.predict(sets.real.pooled), asked).rate)
+    found.note("probe_reconstruction", probe.hits(judge.predict(sets.again.pooled), asked).rate)
     found.note("probe_hit_rate", seen.rate)
     found.note("probe_chance", seen.chance)
     found.note("probe_pictures", seen.pictures)
+
+
+def _attributes(
+    found: Findings, sets: _Features, painted: np.ndarray, train: corpora.Pictures, test: corpora.Pictures
+) -> None:
+    """Of a corpus whose every picture is known to the last stroke: the brush's."""
+    if len(test) < _ENOUGH or not all((p.frame["caption_origin"] == "truth").all() for p in (train, test)):
+        return
+    rows = [p.frame.to_dict("records") for p in (train, test)]
+    found.followed = following.follow(sets.train, rows[0], sets.real, sets.painted, rows[1])
+    for f in found.followed:
+        name = f.name.replace(" ", "_")
+        found.note(f"follow_{name}", f.rate)
+        found.note(f"follow_{name}_chance", f.chance)
+        found.note(f"follow_{name}_accuracy", f.accuracy)
+    found.note("white_space_correlation", following.white_space(painted, test.images))
 
 
 def _copying(
     found: Findings, sets: _Features, painted: np.ndarray, train: corpora.Pictures, real_NHWC: np.ndarray,
     asked: list[str],
 ) -> None:  # fmt: skip
-    ours = memorisation.nearest(sets.painted, painted, sets.train, train.images)
-    real = memorisation.nearest(sets.real, real_NHWC, sets.train, train.images)
+    ours = memorisation.nearest(sets.painted.pooled, painted, sets.train.pooled, train.images)
+    real = memorisation.nearest(sets.real.pooled, real_NHWC, sets.train.pooled, train.images)
     near = memorisation.suspects(ours.distance, real.distance)
     for name, value in (
         ("nearest_neighbour", ours.distance.mean()), ("nearest_neighbour_real", real.distance.mean()),

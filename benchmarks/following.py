@@ -1,0 +1,113 @@
+"""How well prompts are followed, attribute by attribute, and in Chinese as in English: benchmarks/results/following.md.
+
+python -m benchmarks.following --corpus out/annotated        # an annotated folder of brush pictures
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from danqing import files
+from danqing.config import Decoding
+from danqing.data import corpus as corpora
+from danqing.data.brush import MAINS
+from danqing.data.brush import phrases as ph
+from danqing.evaluate import following, probe
+from danqing.evaluate.features import PictureFeatures, title
+from danqing.models.generate import Generator
+from danqing.pretrained import box
+
+RESULTS = Path(__file__).parent / "results"
+Terms = tuple[str, str]
+"""The main element and the manner that a prompt asks for."""
+
+
+def taxonomy_prompts() -> tuple[list[str], list[str], list[Terms]]:
+    """The same pictures asked for in English and in Chinese, by the taxonomy's plain terms, and what they ask for."""
+    english, chinese, asked = [], [], []
+    seasons = itertools.cycle(ph.SEASON.values())
+    for kind, manner, technique in itertools.product(MAINS, ph.CATEGORY, ("thick ink", "pale ink")):
+        one, many, noun, _ = ph.NOUN[kind]
+        season = next(seasons)
+        named = many if kind in ("mountain", "plum") else one
+        english.append(f"{named}, {manner}, {ph.TECHNIQUE[technique][0]}, {season[0]}")
+        chinese.append("，".join((noun, ph.CATEGORY[manner][-1][1], ph.TECHNIQUE[technique][1], season[1])))
+        asked.append((kind, manner))
+    return english, chinese, asked
+
+
+@torch.inference_mode()
+def paint(generator: Generator, prompts: Sequence[str], batch: int = 32) -> np.ndarray:
+    """uint8 (N, S, S, 3); picture i is painted from seed i."""
+    pictures = []
+    for start in range(0, len(prompts), batch):
+        ids, mask = (torch.from_numpy(a) for a in generator.text.pieces(list(prompts[start : start + batch])))
+        seeds = torch.arange(start, start + len(ids))
+        pictures.append(generator(ids, mask, seeds, torch.full((len(ids),), generator.decoding.guidance)))
+    return torch.cat(pictures).numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True, help="a folder of brush pictures, written by annotate")
+    parser.add_argument("--model", type=Path, default=box(), help="folder of tokenizer and painter [default: the box]")
+    parser.add_argument("--prompts", type=int, default=512)
+    parser.add_argument("--train", type=int, default=4000, help="real pictures that the probes learn from, at most")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+
+    generator = Generator.load(given.model, given.model, Decoding())
+    size = generator.tokenizer.config.size
+    train, test = (corpora.load(given.corpus, split, size) for split in ("train", "test"))
+    reader = PictureFeatures()
+    learnt = reader(train.images[: given.train])
+    rows = train.frame[: given.train].to_dict("records")
+    held = test.frame[: given.prompts].to_dict("records")
+    real = reader(test.images[: given.prompts])
+    painted = paint(generator, test.captions[: given.prompts])
+    found = following.follow(learnt, rows, real, reader(painted), held)
+    blank = following.white_space(painted, test.images[: given.prompts])
+
+    english, chinese, asked = taxonomy_prompts()
+    languages = {name: reader(paint(generator, prompts)) for name, prompts in (("en", english), ("zh", chinese))}
+    both = []
+    for number, (name, kind, column) in enumerate(
+        (("main element", "pooled", "main"), ("manner", "style", "category"))
+    ):
+        fitted = following.leading(*(getattr(f, kind) for f in (learnt, *languages.values())))
+        judge = probe.fit(fitted[0], [str(r[column]) for r in rows], penalty=1e-3)
+        rates = [probe.hits(judge.predict(f), [a[number] for a in asked]) for f in fitted[1:]]
+        both.append((name, rates[0].rate, rates[1].rate, rates[0].chance))
+
+    lines = [
+        "# Following prompts", "",
+        f"- **Model**: {size} × {size} px, guidance {generator.decoding.guidance:g}; one picture a prompt, picture i "
+        "from seed i",
+        f"- **Probes**: linear, on {title(size)}, learnt from {len(rows)} real brush pictures; their accuracy is that "
+        f"on {len(held)} real held-out pictures that ask for the same. Below {100 * following.TRUSTED:.0f} % they "
+        "prove nothing",
+        "- **Chance**: the same pictures dealt to the same prompts at random", "",
+        "| attribute | found | by chance | probe's accuracy | prompts that say it |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    lines += [
+        f"| {f.name} | {100 * f.rate:.1f} % | {100 * f.chance:.1f} % | {100 * f.accuracy:.1f} %"
+        f"{'' if f.trusted else ' (too weak)'} | {f.prompts} |" for f in found
+    ]  # fmt: skip
+    lines += [f"| white space | correlation {blank:+.2f} | 0 | – | {len(held)} |", "",
+              "## English and Chinese", "",
+              f"{len(asked)} prompts of the taxonomy's terms (element, manner, ink, season) in both languages, "
+              f"the same seeds, e.g. “{english[0]}” and “{chinese[0]}”.", "",
+              "| attribute | English | Chinese | by chance |", "|---|---|---|---|"]  # fmt: skip
+    lines += [f"| {n} | {100 * en:.1f} % | {100 * zh:.1f} % | {100 * chance:.1f} % |" for n, en, zh, chance in both]
+    files.write_text(given.out / "following.md", "\n".join(lines) + "\n")
+    print(f"{given.out / 'following.md'}\n" + "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
