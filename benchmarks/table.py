@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from danqing.machine import machine as machine
+
 RESULTS = Path(__file__).parent / "results"
-
-
-def machine() -> str:
-    """Processor, cores and accelerator of this machine, in words."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
-    words = f"{name}, {os.cpu_count()} cores"
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        words += f", {torch.cuda.get_device_name()}"
-    return words
 
 
 def versions(*names: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from danqing.evaluate import timing
 from danqing.evaluate.compare import Comparison, Result, collect
 from danqing.evaluate.compare_report import QUALITY, html, leads, markdown, verdict
 from danqing.evaluate.features import title
+from danqing.machine import machine
 from danqing.monitor import Monitor
 from danqing.train.loop import device
 from danqing.variants import Trial
@@ -64,19 +64,6 @@ def _record(c: Comparison, figures: dict[str, float]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def machine() -> str:
-    """What the times were measured on."""
-    if device().type == "cuda":
-        return torch.cuda.get_device_name()
-    model = platform.processor() or platform.machine()
-    try:
-        rows = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((row.partition(":")[2].strip() for row in rows if row.startswith("model name")), model)
-    except OSError:
-        pass
-    return f"{model}, {torch.get_num_threads()} threads"
-
-
 DEFINITIONS = {
     "Epochs to converge": """the first look at the validation split that is within 1 % of the best of that run: PSNR
         for the tokenizer, cross-entropy of hidden codes for the painter. An epoch is one pass over the training
@@ -114,6 +101,6 @@ def _about(results: Sequence[Result], rounds: int) -> dict[str, str]:
         "Features": f"{title(t.model.size)}, for Fréchet, kernel distance and the Inception-type score (over its "
                     "ImageNet classes). No figure of another extractor compares",
         "Floor": floor,
-        "Times": f"{machine()}; variants timed by turns in one process, median of {rounds}",
+        "Times": f"{machine()}, {torch.get_num_threads()} threads; variants by turns in one process, median of {rounds}",
     }  # fmt: skip
     return about | {name: " ".join(text.split()) for name, text in DEFINITIONS.items()}

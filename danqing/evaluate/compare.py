@@ -56,7 +56,7 @@ def collect(
         raise DataError(f"{len(trials)} trials, but {len(evaluations)} evaluations: a comparison needs all of them")
     results = []
     for trial, evaluation, tokenizer, painter in zip(trials, evaluations, tokenizers, painters, strict=True):
-        found = files.read_json(evaluation / "metrics.json")
+        found = {**files.read_json(tokenizer / "metrics.json"), **files.read_json(evaluation / "metrics.json")}
         rows = sorted((painter / "progress").glob("step-*.png"))
         results.append(
             Result(

@@ -32,6 +32,7 @@ class Column:
 QUALITY = (
     Column(title="epochs to converge: tokenizer", name="tokenizer_epochs", form="{:.0f}", higher=False),
     Column(title="painter", name="painter_epochs", form="{:.0f}", higher=False),
+    Column(title="detail codes used, %", name="val_detail_usage", form="{:.0f}", higher=True, scale=100.0),
     Column(title="Inception-type score", name="classifier_score", higher=True),
     Column(title="Fréchet distance", name="frechet_distance", form="{:.1f}", higher=False),
     Column(title="kernel distance × 10³", name="kernel_distance", form="{:.0f}", higher=False, scale=1e3),

@@ -175,6 +175,8 @@ def train(
     Returns the history: one dict {"step", name: mean since the last one} every `log` steps.
     Raises TrainingError at the first scalar that is not finite, naming step, items and last good checkpoint.
     """
+    if items < 1:
+        raise TrainingError("there is nothing to train on: the training split is empty")
     # A process's first square root over a tensor rounds otherwise about once in fifteen processes (MKL's vector
     # functions; measured in AdamW's first step). One that nobody reads makes equal runs equal to the last bit.
     torch.ones(4096).sqrt()

@@ -95,6 +95,12 @@ def test_nan_stops_and_names_the_step_and_the_last_good_checkpoint(tmp_path: Pat
         train(tmp_path, Regression(poison=25))
 
 
+def test_an_empty_training_set_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="nothing to train on"):
+        loop.train(Regression(), items=0, batch=4, steps=2, seed=0, scratch=tmp_path, checkpoint=1, log=1,
+                   monitor=Silent())  # fmt: skip
+
+
 def test_an_epoch_sees_every_item_once() -> None:
     seen = np.concatenate([loop.batch_indices(0, step, 40, 8) for step in range(5)])
     assert sorted(seen) == list(range(40))
