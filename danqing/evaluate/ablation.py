@@ -101,6 +101,6 @@ def _about(results: Sequence[Result], rounds: int) -> dict[str, str]:
         "Features": f"{title(t.model.size)}, for Fréchet, kernel distance and the Inception-type score (over its "
                     "ImageNet classes). No figure of another extractor compares",
         "Floor": floor,
-        "Times": f"{machine()}, {torch.get_num_threads()} threads; variants by turns in one process, median of {rounds}",
+        "Times": f"{machine()}, {torch.get_num_threads()} threads; by turns in one process, median of {rounds}",
     }  # fmt: skip
     return about | {name: " ".join(text.split()) for name, text in DEFINITIONS.items()}
