@@ -144,7 +144,7 @@ def _following(f: Findings, m: Mapping[str, float]) -> tuple[str, str, list[Row]
 def _attributes(f: Findings, m: Mapping[str, float]) -> tuple[str, str, list[Row]]:
     rows = []
     for x in f.followed:
-        sure = f"{_percent(x.accuracy)} on real pictures"
+        sure = f"{_percent(x.accuracy)} of real pictures"
         rows.append(
             Row(
                 title=x.name.capitalize(),
