@@ -86,6 +86,7 @@ def paint(
 
 
 _Seed = Annotated[Optional[int], typer.Option(help="The same seed gives the same picture; by chance if not given.")]
+_Guidance = Annotated[Optional[float], typer.Option(help="How strictly to follow the prompt.")]
 _Tokenizer = Annotated[Optional[Path], typer.Option(help="A trained tokenizer's folder; the box if not given.")]
 _Painter = Annotated[Optional[Path], typer.Option(help="A trained painter's folder; the box if not given.")]
 
@@ -97,7 +98,7 @@ def restore(
     prompt: Annotated[str, typer.Option(help="What the picture shows.")] = "a Chinese painting",
     out: Annotated[Path, typer.Option("-o", "--out", help="A .png file.")] = Path("restored.png"),
     seed: _Seed = None,
-    guidance: Annotated[Optional[float], typer.Option(help="How strictly to follow the prompt.")] = None,
+    guidance: _Guidance = None,
     tokenizer: _Tokenizer = None,
     painter: _Painter = None,
 ) -> None:
@@ -119,7 +120,7 @@ def edit(
     extend: Annotated[str, typer.Option(help="Let the scene go on: left, right, up or down.")] = "",
     strength: Annotated[Optional[float], typer.Option(help="Change all a little (0.2) or much (0.9).")] = None,
     seed: _Seed = None,
-    guidance: Annotated[Optional[float], typer.Option(help="How strictly to follow the prompt.")] = None,
+    guidance: _Guidance = None,
     tokenizer: _Tokenizer = None,
     painter: _Painter = None,
 ) -> None:

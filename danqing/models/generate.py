@@ -12,6 +12,7 @@ from danqing.config import Decoding
 from danqing.models import families
 from danqing.models.decoding import sample, schedule, uniforms
 from danqing.models.painter import StackedDecoder
+from danqing.models.pixels import to_uint8
 from danqing.models.text import TextEncoder, pooled
 from danqing.models.tokenizer import Codes, Tokenizer
 
@@ -112,8 +113,7 @@ class Generator(nn.Module):
         if t.global_grid:
             glob = glob.view(-1, t.global_grid, t.global_grid)
         placed = Codes(glob, codes.detail.view(-1, t.detail_levels, t.grid, t.grid))
-        x = self.tokenizer.decode(placed, pooled(text_BLD, mask_BL))
-        return (x.clamp(-1, 1) * 127.5 + 128.0).to(torch.uint8).permute(0, 2, 3, 1)
+        return to_uint8(self.tokenizer.decode(placed, pooled(text_BLD, mask_BL)))
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor, seed_B: Tensor, guidance_B: Tensor) -> Tensor:
         text = self.text(ids_BL, mask_BL)

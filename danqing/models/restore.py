@@ -13,9 +13,9 @@ from danqing.config import Decoding
 from danqing.models import families
 from danqing.models.generate import Generator, Known
 from danqing.models.painter import StackedDecoder
+from danqing.models.pixels import to_float, to_uint8
 from danqing.models.text import TextEncoder
 from danqing.models.tokenizer import Tokenizer
-from danqing.train.losses import to_float
 
 
 class Restorer(nn.Module):
@@ -88,5 +88,4 @@ def blend(painted: Tensor, image: Tensor, hole_BSS: Tensor) -> Tensor:
     """
     hole = hole_BSS[:, None].float()
     x, y = to_float(painted), to_float(image)
-    mended = (x + fill(y - x, hole)).clamp(-1, 1).mul(127.5).add(128).to(torch.uint8).permute(0, 2, 3, 1)
-    return torch.where(hole_BSS[..., None], mended, image)
+    return torch.where(hole_BSS[..., None], to_uint8(x + fill(y - x, hole)), image)

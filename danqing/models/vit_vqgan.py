@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from danqing.config import TokenizerModel
-from danqing.models.tokenizer import Codes, Forward, Tokenizer
 from danqing.models.transformer import Block, places
-from danqing.models.vqgan import GradientCodebook
+from danqing.models.vqgan import GradientCodebook, OneBook
 
 HEADS = 4
 
@@ -61,20 +60,10 @@ class VitDecoder(nn.Module):
         return F.pixel_shuffle(h.transpose(1, 2).reshape(len(z), -1, g, g), self.stride)
 
 
-class VitVqgan(Tokenizer):
+class VitVqgan(OneBook):
     """`width` is the Transformers' width, `layers` the depth of each."""
 
     def __init__(self, c: TokenizerModel) -> None:
         super().__init__(c)
         self.encoder, self.generator = VitEncoder(c), VitDecoder(c)
         self.book = SphereCodebook(c.detail_codes, c.code_dim)
-
-    def forward(self, x: Tensor, text_BD: Tensor, *, learn: bool = False, quantise: bool = True) -> Forward:
-        codes, z, loss = self.book(self.encoder(x))
-        return Forward(self.generator(z), loss, self.single(codes))
-
-    def encode(self, x: Tensor) -> Codes:
-        return self.single(self.book(self.encoder(x))[0])
-
-    def decode(self, codes: Codes, text_BD: Tensor) -> Tensor:
-        return self.generator(self.book.look_up(codes.detail[:, 0]))

@@ -80,7 +80,24 @@ class GradientCodebook(nn.Module):
         return codes, z + (chosen - z).detach(), loss
 
 
-class Vqgan(Tokenizer):
+class OneBook(Tokenizer):
+    """A tokenizer of an encoder, one codebook and a generator that sees no text."""
+
+    book: GradientCodebook
+    generator: nn.Module
+
+    def forward(self, x: Tensor, text_BD: Tensor, *, learn: bool = False, quantise: bool = True) -> Forward:
+        codes, z, loss = self.book(self.encoder(x))
+        return Forward(self.generator(z), loss, self.single(codes))
+
+    def encode(self, x: Tensor) -> Codes:
+        return self.single(self.book(self.encoder(x))[0])
+
+    def decode(self, codes: Codes, text_BD: Tensor) -> Tensor:
+        return self.generator(self.book.look_up(codes.detail[:, 0]))
+
+
+class Vqgan(OneBook):
     """`width` channels at full resolution, half as many again at each of the log2(stride) octaves below."""
 
     def __init__(self, c: TokenizerModel) -> None:
@@ -99,13 +116,3 @@ class Vqgan(Tokenizer):
         for a, b in pairwise(widths[::-1]):
             up += [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(a, b, 3, padding=1), ResnetBlock(b, b)]
         self.generator = nn.Sequential(*up, norm(widths[0]), nn.SiLU(), nn.Conv2d(widths[0], 3, 3, padding=1))
-
-    def forward(self, x: Tensor, text_BD: Tensor, *, learn: bool = False, quantise: bool = True) -> Forward:
-        codes, z, loss = self.book(self.encoder(x))
-        return Forward(self.generator(z), loss, self.single(codes))
-
-    def encode(self, x: Tensor) -> Codes:
-        return self.single(self.book(self.encoder(x))[0])
-
-    def decode(self, codes: Codes, text_BD: Tensor) -> Tensor:
-        return self.generator(self.book.look_up(codes.detail[:, 0]))

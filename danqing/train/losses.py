@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -75,13 +74,3 @@ def masked_cross_entropy(logits_BNK: Tensor, codes_BN: Tensor, masked_BN: Tensor
     loss = F.cross_entropy(logits_BNK.transpose(1, 2), codes_BN, reduction="none", label_smoothing=smoothing)
     weight = masked_BN.to(loss.dtype)
     return (loss * weight).sum() / weight.sum().clamp(min=1)
-
-
-def to_float(images_uint8: Tensor) -> Tensor:
-    """uint8 (B, H, W, 3) → float (B, 3, H, W) in [-1, 1]."""
-    return images_uint8.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-
-
-def to_uint8(x: Tensor) -> Tensor:
-    """float (B, 3, H, W) in [-1, 1] → uint8 (B, H, W, 3), rounded."""
-    return (x.clamp(-1, 1) * 127.5 + 128.0).to(torch.uint8).permute(0, 2, 3, 1)

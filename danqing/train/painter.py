@@ -24,6 +24,7 @@ from danqing.models import families
 from danqing.models.generate import Generator
 from danqing.models.improved import ImprovedVqgan
 from danqing.models.painter import StackedDecoder
+from danqing.models.pixels import to_float
 from danqing.models.text import TextEncoder, pooled
 from danqing.models.tokenizer import Codes, Tokenizer
 from danqing.monitor import Monitor
@@ -131,7 +132,7 @@ class PainterJob:
             glob = glob.view(-1, half, half)
         text, mask = (t.to(self.device) for t in self.captions.of(indices))
         x = self.tokenizer.generator(self.tokenizer.z_final(glob, vectors), pooled(text, mask))
-        y = losses.to_float(self.images[indices].to(self.device))
+        y = to_float(self.images[indices].to(self.device))
         clip = losses.clip_loss(self.clip_text[indices].to(self.device), self.clip.image(x))
         recon = losses.reconstruction(x, y, 3.0)
         nothing = recon.new_zeros(())
@@ -203,7 +204,7 @@ def square(grid: int, side: int, device: torch.device) -> Tensor:
 @torch.no_grad()
 def encode(tokenizer: Tokenizer, images: Tensor) -> Codes:
     device = next(tokenizer.parameters()).device
-    parts = [tokenizer.encode(losses.to_float(part.to(device))) for part in images.split(128)]
+    parts = [tokenizer.encode(to_float(part.to(device))) for part in images.split(128)]
     return Codes(torch.cat([p.glob.cpu() for p in parts]), torch.cat([p.detail.cpu() for p in parts]))
 
 

@@ -23,6 +23,7 @@ from danqing.models import families
 from danqing.models.discriminator import Discriminator, augment, hinge, lecam
 from danqing.models.features import perceptual_distance
 from danqing.models.improved import ImprovedVqgan
+from danqing.models.pixels import to_float, to_uint8
 from danqing.models.quantise import usage
 from danqing.models.text import TextEncoder, pooled
 from danqing.models.tokenizer import Codes, Tokenizer
@@ -60,7 +61,7 @@ class TokenizerJob:
         }
 
     def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        y = losses.to_float(self.images[indices].to(self.device))
+        y = to_float(self.images[indices].to(self.device))
         text = self.sentences[indices].to(self.device)
         if self.c.flip:
             y = torch.where((torch.rand(len(y), 1, 1, 1, device=self.device) < 0.5), y.flip(3), y)
@@ -115,7 +116,7 @@ class TokenizerJob:
     def sample(self) -> list[Tensor]:
         """Up to 1,024 pictures from which codebooks start."""
         some = self.images[torch.randperm(len(self.images))[:1024].numpy()]
-        return [losses.to_float(part.to(self.device)) for part in some.split(_CHUNK)]
+        return [to_float(part.to(self.device)) for part in some.split(_CHUNK)]
 
     @torch.no_grad()
     def continue_from(self, start: Tokenizer, folder: Path) -> None:
@@ -173,8 +174,8 @@ def reconstruct(model: Tokenizer, images: Tensor, text: Tensor) -> tuple[Tensor,
     device = next(model.parameters()).device
     pictures, globs, details = [], [], []
     for part, sentence in zip(images.split(_CHUNK), text.split(_CHUNK), strict=True):
-        codes = model.encode(losses.to_float(part.to(device)))
-        pictures.append(losses.to_uint8(model.decode(codes, sentence.to(device))).cpu())
+        codes = model.encode(to_float(part.to(device)))
+        pictures.append(to_uint8(model.decode(codes, sentence.to(device))).cpu())
         globs.append(codes.glob.cpu())
         details.append(codes.detail.cpu())
     return torch.cat(pictures), Codes(torch.cat(globs), torch.cat(details))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from danqing.models.pixels import to_float, to_uint8
 from danqing.train import losses
 
 
@@ -60,4 +61,4 @@ def test_cross_entropy_counts_masked_places_only() -> None:
 
 def test_pictures_survive_the_way_to_floats_and_back() -> None:
     x = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(1, 16, 16, 3)
-    assert torch.equal(losses.to_uint8(losses.to_float(x)), x)
+    assert torch.equal(to_uint8(to_float(x)), x)
