@@ -23,7 +23,10 @@ _LATEST = {
     "gate": {"decision.md": "decision.md"},
 }  # fmt: skip
 # The numbers worth a look at the end, of all that evaluate measures.
-_SHOWN = ("psnr", "line_energy", "kernel_distance", "clip_cosine", "match_p", "probe_hit_rate", "probe_chance")
+_SHOWN = (
+    "psnr", "line_energy", "global_usage", "detail_usage", "kernel_distance", "clip_cosine", "match_p",
+    "probe_hit_rate", "probe_chance",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,7 +27,7 @@ from danqing.models.clip import Clip
 from danqing.models.generate import Generator
 from danqing.monitor import Monitor
 from danqing.train.loop import device
-from danqing.train.tokenizer import reconstruct, sentences
+from danqing.train.tokenizer import codebook_metrics, reconstruct, sentences
 
 _SHOWN_PAIRS, _SHOWN_NEIGHBOURS = 8, 6
 _ENOUGH = 40
@@ -56,7 +56,7 @@ def evaluate(
     found.note("reference", len(train))
 
     work.say("reconstructing")
-    again = _reconstruct(tokenizer, test)
+    again = _reconstruct(found, tokenizer, test)
     _keeping(found, test.images, again)
     # Once through all prompts, then all again: picture i is of prompt i % count.
     asked = test.captions * config.repeats
@@ -161,9 +161,12 @@ def _identity(test: corpora.Pictures) -> str:
 
 
 @torch.inference_mode()
-def _reconstruct(tokenizer: Path, test: corpora.Pictures) -> np.ndarray:
+def _reconstruct(found: Findings, tokenizer: Path, test: corpora.Pictures) -> np.ndarray:
     model = families.load(tokenizer).to(device())
-    again, _ = reconstruct(model, torch.from_numpy(test.images), sentences(test.captions))
+    again, codes = reconstruct(model, torch.from_numpy(test.images), sentences(test.captions))
+    for name, value in codebook_metrics(codes, model.config).items():
+        if name.endswith("_usage"):
+            found.note(name, value)
     return again.numpy()
 
 

@@ -214,6 +214,16 @@ def _keeping(f: Findings, m: Mapping[str, float]) -> tuple[str, str, list[Row]]:
     for name, (title, form, beside) in texts.items():
         if name in m:
             rows.append(Row(title=title, value=form.format(m[name]), beside=beside, how=how))
+    used = {name: m[f"{name}_usage"] for name in ("global", "detail") if f"{name}_usage" in m}
+    if used:
+        rows.append(
+            Row(
+                title=f"Codes in use, {' and '.join(used)}",
+                value=", ".join(_percent(value) for value in used.values()),
+                how=how,
+                beside="of each codebook; dead codes are wasted bits",
+            )
+        )
     if "reconstruction_kernel_distance" in m:
         rows.append(
             Row(

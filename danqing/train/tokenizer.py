@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from danqing import files
-from danqing.config import TokenizerTraining
+from danqing.config import TokenizerModel, TokenizerTraining
 from danqing.data import corpus as corpora
 from danqing.errors import TrainingError
 from danqing.evaluate import fidelity, lines
@@ -99,7 +99,7 @@ class TokenizerJob:
         if ramp > 0:
             values |= {"gan": float(gan.detach()), "critic": self.critic_step(y, out.x.detach())}
         if quantise:
-            values |= codebook_metrics(out.codes, c)
+            values |= codebook_metrics(out.codes, c.model)
         return values
 
     def critic_step(self, real: Tensor, fake: Tensor) -> float:
@@ -135,13 +135,13 @@ class TokenizerJob:
             self.model.start_details(torch.cat([f[0] for f in features]), torch.cat([f[1] for f in features]), fresh)
 
 
-def codebook_metrics(codes: Codes, c: TokenizerTraining) -> dict[str, float]:
+def codebook_metrics(codes: Codes, c: TokenizerModel) -> dict[str, float]:
     """Share of each codebook that is used, and its perplexity; of the least used level where there are several."""
-    books = {"global": [codes.glob]} if c.model.global_grid else {}
+    books = {"global": [codes.glob]} if c.global_grid else {}
     books["detail"] = list(codes.detail.unbind(1))
     metrics: dict[str, float] = {}
     for name, levels in books.items():
-        size = c.model.global_codes if name == "global" else c.model.detail_codes
+        size = c.global_codes if name == "global" else c.detail_codes
         used, perplexity = min(usage(level, size) for level in levels)
         metrics |= {f"{name}_usage": used, f"{name}_perplexity": perplexity}
     return metrics
@@ -200,7 +200,7 @@ class Validation:
         metrics = {"val_psnr": float(fidelity.psnr(again.numpy(), self.originals.numpy()).mean())}
         if kept.energy is not None and kept.correlation is not None:
             metrics |= {"val_line_energy": kept.energy, "val_line_correlation": kept.correlation}
-        return metrics | {f"val_{k}": v for k, v in codebook_metrics(codes, self.job.c).items()}, again
+        return metrics | {f"val_{k}": v for k, v in codebook_metrics(codes, self.job.c.model).items()}, again
 
     def __call__(self, done: int) -> dict[str, float]:
         metrics, _ = self.look()

@@ -24,7 +24,7 @@ NUMBERS = {
     "match_margin_real": 0.35, "match_effect": 1.5, "match_p": 0.0005, "match_p_least": 0.0005, "permutations": 2000,
     "probe_accuracy": 0.97, "probe_reconstruction": 0.95, "probe_hit_rate": 0.66, "probe_chance": 0.11,
     "probe_pictures": 24, "nearest_neighbour": 0.2, "nearest_neighbour_real": 0.22, "nearest_neighbour_pixels": 20,
-    "nearest_neighbour_pixels_real": 21, "suspects": 0.0,
+    "nearest_neighbour_pixels_real": 21, "suspects": 0.0, "global_usage": 0.93, "detail_usage": 1.0,
 }  # fmt: skip
 
 
@@ -112,6 +112,12 @@ def test_what_was_not_measured_is_named_with_its_reason(findings: Findings, writ
     text = write(findings)
     assert "nobody knows what the pictures show" in text
     assert "Main element found" not in text
+
+
+@pytest.mark.parametrize("write", [report.html, report.markdown])
+def test_the_use_of_both_codebooks_is_told(findings: Findings, write) -> None:  # type: ignore[no-untyped-def]
+    text = write(findings)
+    assert "Codes in use, global and detail" in text and "93.0 %, 100.0 %" in text
 
 
 def test_figures_that_are_no_numbers_never_reach_the_metrics() -> None:
