@@ -24,6 +24,7 @@ from danqing.models.generate import Generator
 from danqing.pretrained import box
 
 RESULTS = Path(__file__).parent / "results"
+TECHNIQUES = ("thick ink", "pale ink", "dry brush", "layered wash")
 Terms = tuple[str, str]
 """The main element and the manner that a prompt asks for."""
 
@@ -32,11 +33,10 @@ def taxonomy_prompts() -> tuple[list[str], list[str], list[Terms]]:
     """The same pictures asked for in English and in Chinese, by the taxonomy's plain terms, and what they ask for."""
     english, chinese, asked = [], [], []
     seasons = itertools.cycle(ph.SEASON.values())
-    for kind, manner, technique in itertools.product(MAINS, ph.CATEGORY, ("thick ink", "pale ink")):
-        one, many, noun, _ = ph.NOUN[kind]
+    for kind, manner, technique in itertools.product(MAINS, ph.CATEGORY, TECHNIQUES):
+        noun = "枯树" if kind == "bare_tree" else ph.NOUN[kind][2]  # 树 (shù, tree) alone may have leaves
         season = next(seasons)
-        named = many if kind in ("mountain", "plum") else one
-        english.append(f"{named}, {manner}, {ph.TECHNIQUE[technique][0]}, {season[0]}")
+        english.append(f"{ph.ALIAS[kind][0]}, {manner}, {ph.TECHNIQUE[technique][0]}, {season[0]}")
         chinese.append("，".join((noun, ph.CATEGORY[manner][-1][1], ph.TECHNIQUE[technique][1], season[1])))
         asked.append((kind, manner))
     return english, chinese, asked

@@ -118,7 +118,7 @@ TECHNIQUES = _terms(
     ("axe-cut cun", "axe-cut cun", "斧劈皴", "hard, angular", "刚劲、峭利"),
     ("raindrop cun", "raindrop cun", "雨点皴", "dense, solid", "密集、浑厚"),
     ("dotting", "dotting", "点苔", "scattered, lively", "错落、活泼"),
-    ("outline", "outline", "白描", "clean, even", "流畅、匀净"),
+    ("outline", "outline", "线描", "clean, even", "流畅、匀净"),
     ("boneless", "boneless", "没骨", "tender, moist", "娇柔、温润"),
     ("blue-green", "blue-green", "青绿", "bright, splendid", "明丽、富丽"),
     ("light crimson", "light crimson", "浅绛", "warm, mild", "淡雅、温和"),

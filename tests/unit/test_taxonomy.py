@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from danqing import taxonomy
+from danqing.data.brush import phrases as ph
 from danqing.data.brush import vocab
 from danqing.errors import DanqingError
 
@@ -95,6 +96,14 @@ def test_every_chinese_term_of_the_vocabulary_is_understood(table: str) -> None:
         if not english or taxonomy.has_chinese(english):
             unknown.append((key, term.zh))
     assert unknown == []
+
+
+def test_the_manners_techniques_and_seasons_mean_the_same_in_both_languages() -> None:
+    wrong = [(zh, said) for manner, words in ph.CATEGORY.items() for _, zh in words
+             if manner not in (said := taxonomy.to_english(zh))]  # fmt: skip
+    for table in (ph.TECHNIQUE, ph.SEASON):
+        wrong += [(zh, said) for english, zh in table.values() if (said := taxonomy.to_english(zh)) != english]
+    assert wrong == []
 
 
 def test_importing_the_taxonomy_loads_nothing_heavy() -> None:
