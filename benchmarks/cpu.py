@@ -15,6 +15,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks import table
+from danqing.package import Package
+from danqing.pretrained import box
 
 PROMPT = "misty mountains, a lone boat, freehand"
 BRUSH, BRUSH_SIZE = 400, 128
@@ -39,8 +41,6 @@ def in_process(rounds: int) -> dict[str, list[float]]:
     from danqing.config import Decoding
     from danqing.export.graph import INPUTS, example
     from danqing.models.generate import Generator
-    from danqing.package import Package
-    from danqing.pretrained import box
 
     generator = Generator.load(box(), box(), Decoding())
     session = Package.read(box()).session()
@@ -84,8 +84,9 @@ def main() -> None:
         ["PyTorch's time over onnxruntime's", f"{ratio:.2f}"],
         [f"brush pictures a second at {BRUSH_SIZE} px", f"{rate:.0f}"],
     ]
+    size = Package.read(box()).size
     notes = [
-        f"Median (least to most) of {rounds}, the rivals by turns; the model in the box, 64 px, 8 decoding steps.",
+        f"Median (least to most) of {rounds}, the rivals by turns; the model in the box, {size} px.",
         table.versions("onnxruntime", "torch") + ".",
     ]
     table.write("cpu", "Painting on a CPU", notes, ["what", "value"], rows)

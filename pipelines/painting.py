@@ -23,7 +23,8 @@ evaluate, gate, export, register.
 data_revision: DVC revision of the pictures; kept with the model, and a new one makes KFP ingest again.
 init: pretrained (start from the model in the box) or scratch; empty leaves it to the profile.
 overrides: JSON of dotted configuration keys, e.g. {"painter.steps": 2000, "gate.min_psnr": 18}.
-profile: debug (a minute, for trying the machinery), default (64 pixels), gpu (128 pixels), paper (256 pixels).
+profile: debug (a minute, for trying the machinery), default (128 pixels, from the model in the box), gpu (128 pixels,
+from nothing), paper (256 pixels).
 seed: the seed of every step; -1 leaves it to the profile.
 source: brush (painted by the program), museum (Met and Art Institute of Chicago) or folder:PATH; empty leaves it to
 the profile. On a cluster PATH lies on a volume that `ingest` mounts: put the pictures on danqing-memo, below /memo.

@@ -55,8 +55,8 @@ def to_onnx(generator: Generator) -> onnx.ModelProto:
 
 
 def parity(generator: Generator, session: ort.InferenceSession, batches: Sequence[int]) -> dict[str, Any]:
-    """Per batch size: largest difference in grey levels, and the share of bytes within one level of PyTorch's."""
-    rows = []
+    """Per batch size: largest difference in grey levels, and how many pictures are PyTorch's within one level."""
+    rows, same = [], []
     for batch in batches:
         inputs = example(generator, batch)
         with torch.no_grad():
@@ -64,9 +64,7 @@ def parity(generator: Generator, session: ort.InferenceSession, batches: Sequenc
         feed = {name: tensor.numpy() for name, tensor in zip(INPUTS, inputs, strict=True)}
         theirs = session.run(["picture"], feed)[0].astype(np.int16)
         difference = np.abs(ours - theirs)
-        rows.append({
-            "batch": batch,
-            "largest_difference": int(difference.max()),
-            "within_one_level": float((difference <= 1).mean()),
-        })  # fmt: skip
-    return {"against": "torch, float32, CPU", "rows": rows, "agreement": min(row["within_one_level"] for row in rows)}
+        equal = (difference <= 1).mean((1, 2, 3)) > 0.999
+        same.append(equal)
+        rows.append({"batch": batch, "largest_difference": int(difference.max()), "equal": int(equal.sum())})
+    return {"against": "torch, float32, CPU", "rows": rows, "agreement": float(np.concatenate(same).mean())}

@@ -76,7 +76,7 @@ def write_box(tokenizer: Path, painter: Path, card: str, *, out: Path, config: E
 def _check(report: dict[str, Any], config: Export) -> None:
     if report["agreement"] < config.min_agreement:
         raise DanqingError(
-            f"export: only {report['agreement']:.4f} of the bytes agree with PyTorch within one grey level, "
+            f"export: only {report['agreement']:.2f} of the pictures are PyTorch's within one grey level, "
             f"{config.min_agreement} are asked for (export.min_agreement); parity by batch: {report['rows']}"
         )
 

@@ -31,7 +31,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("painter.steps", 0, "painter.steps is 0"),
         ("tokenizer.extractor", "vgg", "use one of efficientnet, screener, none"),
         ("ingest.source", "ftp://x", "use brush, museum or folder:PATH"),
-        ("annotate.size", 128, "pictures and tokenizer must have one size"),
+        ("annotate.size", 64, "pictures and tokenizer must have one size"),
         ("tokenizer", 3, "a section with keys is needed"),
         ("painter.steps", float("inf"), "painter.steps is inf: int is needed"),
         ("painter.steps", "1e999", "painter.steps is '1e999': int is needed"),
@@ -88,8 +88,8 @@ def test_overrides_change_only_what_they_name() -> None:
 
 
 def test_two_sizes_can_change_together() -> None:
-    line = config.override(config.default(), {"annotate.size": 128, "tokenizer.model.size": 128})
-    assert line.annotate.size == line.tokenizer.model.size == 128
+    line = config.override(config.default(), {"annotate.size": 64, "tokenizer.model.size": 64})
+    assert line.annotate.size == line.tokenizer.model.size == 64
 
 
 def test_configs_survive_json() -> None:

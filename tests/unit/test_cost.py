@@ -42,7 +42,9 @@ def test_attention_is_counted_too() -> None:
 
 @pytest.mark.parametrize("family", ["improved", "vqgan", "vit_vqgan", "flowmo"])
 def test_the_counters_agree_on_whole_models(family: str) -> None:
-    small = TokenizerModel(width=16, growth=8, layers=1, code_dim=8, global_codes=16, detail_codes=32)
+    small = TokenizerModel(
+        size=64, width=16, growth=8, layers=1, code_dim=8, global_codes=16, detail_codes=32, detail_levels=1,
+    )  # fmt: skip
     shape = dataclasses.replace(small, family=family)
     tokenizer, painter = families.build(shape), StackedDecoder(PainterModel(width=32, depth=2, heads=2), shape)
     x, sentence = torch.randn(1, 3, 64, 64), torch.randn(1, 384)

@@ -21,7 +21,9 @@ from danqing.models.painter import StackedDecoder
 from danqing.models.restore import Restorer, fill
 from danqing.models.text import TextEncoder
 
-SHAPE = TokenizerModel(width=16, growth=8, layers=1, code_dim=8, global_codes=16, detail_codes=32, detail_levels=2)
+SHAPE = TokenizerModel(
+    size=64, width=16, growth=8, layers=1, code_dim=8, global_codes=16, detail_codes=32, detail_levels=2,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +53,9 @@ def test_only_what_is_marked_changes(editor: Editor, size: tuple[int, int]) -> N
     assert not np.array_equal(made, editor.restore(original, hole, "plum", seed=4))
 
 
-def test_what_lies_under_the_mask_is_never_looked_at(editor: Editor) -> None:
-    original, hole = picture(64, 64), boxed(64, 64, (8, 40, 8, 40))
+@pytest.mark.parametrize("side", [48, 64, 80])
+def test_what_lies_under_the_mask_is_never_looked_at(editor: Editor, side: int) -> None:
+    original, hole = picture(side, side), boxed(side, side, (8, 37, 8, 40))
     white = np.where(hole[..., None], 255, original).astype(np.uint8)
     assert np.array_equal(editor.restore(original, hole, "plum"), editor.restore(white, hole, "plum"))
 

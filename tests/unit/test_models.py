@@ -19,7 +19,7 @@ from danqing.models.quantise import Codebook, usage
 from danqing.models.rdb import PlainBlock, ResidualDenseBlock
 from danqing.models.text import TextEncoder, pooled
 
-SMALL = TokenizerModel(width=16, growth=8, code_dim=8, global_codes=16, detail_codes=32)
+SMALL = TokenizerModel(size=64, width=16, growth=8, code_dim=8, global_codes=16, detail_codes=32, detail_levels=1)
 SMALL_PAINTER = PainterModel(width=32, depth=2, heads=2)
 
 

@@ -23,7 +23,9 @@ from danqing.models.vqgan import BETA, GradientCodebook
 from danqing.train.painter import continue_from, guess, square
 from danqing.train.tokenizer import TokenizerJob
 
-SMALL = TokenizerModel(width=16, growth=8, layers=2, code_dim=8, global_codes=16, detail_codes=32)
+SMALL = TokenizerModel(
+    size=64, width=16, growth=8, layers=2, code_dim=8, global_codes=16, detail_codes=32, detail_levels=1,
+)  # fmt: skip
 SHAPES = {
     "improved": SMALL,
     "two levels": dataclasses.replace(SMALL, detail_levels=2),
@@ -219,13 +221,16 @@ def test_the_flow_follows_a_true_velocity_to_the_picture() -> None:
     assert torch.allclose(model.integrate(torch.ones(1, 64, 5)), x, atol=1e-4)
 
 
+RIVAL = {"tokenizer.model.family": "vqgan", "tokenizer.model.detail_levels": 1}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"tokenizer.model.family": "vqgan", "tokenizer.model.detail_levels": 2}, "only the family 'improved'"),
-        ({"tokenizer.model.family": "flowmo", "tokenizer.model.detail_codes": 1000}, "power of two"),
+        ({**RIVAL, "tokenizer.model.family": "flowmo", "tokenizer.model.detail_codes": 1000}, "power of two"),
         ({"tokenizer.init": "elsewhere"}, "use pretrained, scratch or folder:PATH"),
-        ({"tokenizer.model.family": "vqgan"}, "CLIP guidance"),
+        (RIVAL, "CLIP guidance"),
     ],
 )
 def test_what_cannot_be_is_refused(values: dict[str, object], message: str) -> None:
