@@ -93,12 +93,12 @@ def training(device: torch.device, rounds: int, sizes: tuple[int, ...]) -> list[
         rows += _step(f"tokenizer, {size} px, batch {batch}", tokenizer, batch, rounds, device)
         model = families.build(line.tokenizer.model)
         codes = encode(model, images)
-        painter = PainterJob(line.painter, codes, _Words(batch), model, images, None, None)  # type: ignore[arg-type]
+        painter = PainterJob(line.painter, codes, Words(batch), model, images, None, None)  # type: ignore[arg-type]
         rows += _step(f"painter, {size} px, batch {batch}", painter, batch, rounds, device)
     return rows
 
 
-class _Words:
+class Words:
     """Text features of no sentence in particular."""
 
     def __init__(self, count: int) -> None:
