@@ -201,13 +201,11 @@ def shifted(picture: np.ndarray, columns: int) -> np.ndarray:
 
 def _judged(name: str, judge: Judge, pictures: list[np.ndarray], instructions: list[list[Instruction]]) -> Family:
     features = [judge.read(p) for p in pictures]
-    attributes = sorted({i.attribute for steps in instructions for i in steps})
-    seen = {a: judge.names(a, *features[1:]) for a in attributes}
-    real = [i.scene for steps in instructions for i in steps]
-    asked_real = [i for steps in instructions for i in steps]
-    truth = judge.read(drawn(real, judge.size))
-    right = {a: judge.names(a, truth)[0] for a in attributes}
-    proof = np.mean([right[i.attribute][n] == i.asked for n, i in enumerate(asked_real)])
+    every = [i for steps in instructions for i in steps]
+    truth = judge.read(drawn([i.scene for i in every], judge.size))
+    attributes = sorted({i.attribute for i in every})
+    seen = {a: judge.names(a, *features[1:], truth) for a in attributes}
+    proof = np.mean([seen[i.attribute][-1][n] == i.asked for n, i in enumerate(every)])
     found = []
     for number, steps in enumerate(instructions):
         rates = [
