@@ -27,7 +27,7 @@ def minilm() -> Path:
 class WordPieces:
     """Prompts → ids and mask, int64 (B, length): [CLS] pieces [SEP], padded with zeros, cut at `length`.
 
-    Chinese terms are put into English through the taxonomy first, because MiniLM reads English only.
+    Chinese is put into English first (`danqing.lexicon`), because MiniLM reads English only.
     """
 
     def __init__(self, length: int = 32, path: Path | None = None) -> None:
@@ -62,6 +62,6 @@ class WordPieces:
     def _english(prompt: str) -> str:
         if prompt.isascii():
             return prompt
-        from danqing.taxonomy import to_english
+        from danqing.lexicon import to_english
 
         return to_english(prompt)

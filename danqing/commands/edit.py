@@ -10,7 +10,7 @@ import numpy as np
 
 from danqing import files
 from danqing.errors import DanqingError
-from danqing.lexicon import has_chinese, to_english
+from danqing.lexicon import explain, has_chinese
 from danqing.paint import check_seed, notes, save
 
 
@@ -89,7 +89,7 @@ def edit_command(
 
     editor = Editor.load(tokenizer, painter, RESTORING if restoring else None)
     if has_chinese(prompt):
-        say(f"{prompt}: read as “{to_english(prompt)}”")
+        say(explain(prompt))
     if hole is not None:
         made = editor.restore(original, hole, prompt, seed=number, guidance=guidance)
     elif extend:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from danqing.errors import DanqingError
-from danqing.lexicon import has_chinese, to_english
+from danqing.lexicon import explain, has_chinese
 from danqing.paint import Painter, check_guidance, check_seed, enlarge, notes, save
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def paint_command(
     paint, version, default = _connect(url) if url is not None else _load(model)
     for prompt in prompts:
         if has_chinese(prompt):
-            say(f"{prompt}: read as “{to_english(prompt)}”")
+            say(explain(prompt))
     written = []
     for prompt, number in jobs:
         facts = notes(prompt=prompt, seed=number, guidance=default if guidance is None else guidance, model=version)

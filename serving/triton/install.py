@@ -102,7 +102,7 @@ def _environment(home: Path, say: Callable[[str], None]) -> Path:
     folder = home / f"environment-{pins}-py{_PYTHON}"
     marker = folder / "complete"
     if not marker.is_file():
-        say("making the models' Python environment (170 MB, once)")
+        say("making the models' Python environment (210 MB, once)")
         shutil.rmtree(folder, ignore_errors=True)
         _run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
         # All that is imported is pinned there: nothing is to be resolved.

@@ -217,7 +217,8 @@ def _ports(host: str, wanted: tuple[int | None, int | None, int | None]) -> tupl
 
 def docker_line(repository: Path) -> str:
     """The command that serves `repository` by NVIDIA's image, on a GPU, to this machine only."""
-    pins = [line for line in install.ENVIRONMENT.read_text(encoding="utf-8").split() if line.startswith(("tok", "pil"))]
+    # The image brings numpy, and a backend of its own that runs the graph.
+    pins = [p for p in install.ENVIRONMENT.read_text(encoding="utf-8").split() if not p.startswith(("numpy", "onnx"))]
     mount = shlex.quote(f"{repository.absolute()}:/models:ro")
     return (
         "docker run --rm --gpus all --shm-size 1g -p 127.0.0.1:8000-8002:8000-8002 "

@@ -93,6 +93,8 @@ def test_tokenize_brings_its_own_modules_and_they_stand_alone(repository):
         "import danqing\n"
         "pieces = WordPieces(32, path=Path(sys.path[0]) / 'wordpieces.json')\n"
         "assert pieces(['山水'])[1].sum() > 2\n"
+        "assert pieces.count('一位妇女') > 2  # not in the dictionary: read by its meaning\n"
+        "assert 'danqing.meaning' in sys.modules\n"
         "loaded = {m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'danqing'}\n"
         "assert all(f.startswith(sys.path[0]) for f in loaded), loaded\n"
     )

@@ -75,7 +75,8 @@ def test_seed_and_guidance_reach_the_model(client, painter):
 
 
 def test_a_chinese_prompt_is_read_by_the_server_as_in_process(client, painter):
-    assert client.paint("山水，孤舟", seed=3).tobytes() == painter.paint("山水，孤舟", seed=3)[0].tobytes()
+    for prompt in ("山水，孤舟", "一位妇女"):  # by the dictionary, and by its meaning
+        assert client.paint(prompt, seed=3).tobytes() == painter.paint(prompt, seed=3)[0].tobytes()
 
 
 def test_the_server_says_which_model_it_serves(client, painter):
