@@ -51,7 +51,7 @@ def paint_command(
     paint, version, default = _connect(url) if url is not None else _load(model)
     for prompt in prompts:
         if has_chinese(prompt):
-            say(explain(prompt))
+            say(_explain(prompt) if url is not None else explain(prompt))
     written = []
     for prompt, number in jobs:
         facts = notes(prompt=prompt, seed=number, guidance=default if guidance is None else guidance, model=version)
@@ -61,6 +61,14 @@ def paint_command(
         written.append(path)
         say(f"{path}  {picture.width} x {picture.height}, seed {number}, {version}")
     return written
+
+
+def _explain(prompt: str) -> str:
+    # A server may have the encoder of free Chinese where this client has not: it alone can say that nothing is known.
+    try:
+        return explain(prompt)
+    except DanqingError:
+        return f"{prompt}: not known here; the server reads it"
 
 
 Paint = Callable[[str, int, "float | None"], "Image"]

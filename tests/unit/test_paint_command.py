@@ -115,3 +115,12 @@ def test_it_says_as_what_a_chinese_prompt_was_read(paint):
     lines: list[str] = []
     paint("写意山水，孤舟", say=lines.append, out=Path("boat.png"))
     assert lines[0] == "写意山水，孤舟: read as “freehand landscape, a lone boat”"
+
+
+def test_a_server_may_read_what_this_client_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    from danqing import meaning
+    from danqing.commands import paint
+
+    monkeypatch.setattr(meaning, "installed", lambda: False)
+    assert "the server reads it" in paint._explain("饕餮")
+    assert "a lone boat" in paint._explain("孤舟")
