@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu import Words
-from danqing import config
+from danqing import config, presets
 from danqing.errors import DanqingError
 from danqing.export.graph import INPUTS, example
 from danqing.export.package import export
@@ -97,7 +97,7 @@ class Setting:
         torch.manual_seed(0)
         t, p = line.tokenizer, line.painter
         # From nothing, because the model in the box may have another shape than the profile.
-        self.line = config.override(line, {"tokenizer.init": "scratch", "painter.init": "scratch"})
+        self.line = presets.override(line, {"tokenizer.init": "scratch", "painter.init": "scratch"})
         self.shape, self.count = t.model, max(t.batch, p.batch)
         size = t.model.size
         self.bytes = torch.randint(0, 256, (self.count, size, size, 3), dtype=torch.uint8)
@@ -126,7 +126,7 @@ class Setting:
 
 def danqing(s: Setting) -> Contender:
     t, p, last = s.line.tokenizer, s.line.painter, s.line.tokenizer.steps - 1
-    bare = config.override(s.line, {"tokenizer.gan_start": 10**9, "tokenizer.extractor": "none", "painter.clip": 0.0})
+    bare = presets.override(s.line, {"tokenizer.gan_start": 10**9, "tokenizer.extractor": "none", "painter.clip": 0.0})
     guide = Clip(read_config(s.line.clip.guide), []).requires_grad_(False).eval()
     sentences, guide_text = torch.randn(s.count, t.model.text_dim), torch.randn(s.count, guide.embed_dim)
     plain = TokenizerJob(bare.tokenizer, s.bytes, sentences, None)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks import table
-from danqing import config
+from danqing import presets
 from danqing.config import Decoding
 from danqing.export.graph import example
 from danqing.models import families
@@ -88,7 +88,7 @@ def training(device: torch.device, rounds: int, sizes: tuple[int, ...]) -> list[
                   "tokenizer.init": "scratch", "tokenizer.extractor": "none", "tokenizer.batch": batch,
                   "painter.init": "scratch", "painter.batch": batch,
                   "painter.clip": 0.0, "painter.clip_batch": 1}  # fmt: skip
-        line = config.resolve("default", values)
+        line = presets.resolve("default", values)
         tokenizer = TokenizerJob(line.tokenizer, images, torch.zeros(batch, 384), None)
         rows += _step(f"tokenizer, {size} px, batch {batch}", tokenizer, batch, rounds, device)
         model = families.build(line.tokenizer.model)

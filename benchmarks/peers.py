@@ -19,7 +19,7 @@ import torch
 from benchmarks import table
 from benchmarks.contenders import TOLERANCE, Contender, Setting, Step, danqing, weights
 from benchmarks.packages import PEERS
-from danqing import config
+from danqing import presets
 
 BATCHES = (1, 8)
 """Pictures painted at once."""
@@ -127,7 +127,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     # danqing's jobs take a GPU of themselves, the peers wait to be told of it.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    s = Setting(config.default())
+    s = Setting(presets.default())
     contenders, missing = gather(s)
     for line in missing:
         print(line, flush=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.following import paint
-from danqing import config, files, steps, variants
+from danqing import files, presets, steps, variants
 from danqing.config import Decoding
 from danqing.data import corpus as corpora
 from danqing.evaluate import fidelity, probe
@@ -63,7 +63,7 @@ def without(folder: Path, out: Path, kinds: Sequence[str]) -> Path:
 
 def train(corpus: Path, work: Path, values: dict[str, Any]) -> Generator:
     """Tokenizer and painter from scratch, without CLIP guidance: its CLIP would have to be trained twice too."""
-    line = config.resolve("default", {**variants.PRESETS["small"][1], "painter.clip": 0.0, **values})
+    line = presets.resolve("default", {**variants.PRESETS["small"][1], "painter.clip": 0.0, **values})
     given = {"train_tokenizer": {"corpus": corpus, "screener": corpus},
              "train_painter": {"corpus": corpus, "tokenizer": work / "train_tokenizer", "clip": corpus}}  # fmt: skip
     for name, inputs in given.items():

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from danqing import __version__, config, steps
+from danqing import __version__, config, presets, steps
 from danqing.errors import ConfigError, DanqingError
 from danqing.values import closest
 
@@ -165,7 +165,7 @@ def run(
     with _plain_errors():
         from pipelines.local import run_local
 
-        run_local(profile, config.parse_assignments(assignments or []), workspace=workspace, source=source, seed=seed,
+        run_local(profile, presets.parse_assignments(assignments or []), workspace=workspace, source=source, seed=seed,
                   init=init)  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def ablate(
         from pipelines.ablate import run_ablation
 
         run_ablation(preset, variants=[v for v in variants.split(",") if v], seeds=seeds, source=source,
-                     overrides=config.parse_assignments(assignments or []), rounds=rounds,
+                     overrides=presets.parse_assignments(assignments or []), rounds=rounds,
                      workspace=workspace)  # fmt: skip
 
 
@@ -246,7 +246,7 @@ def box(
         from danqing import files
         from danqing.export.package import write_box
 
-        settings = config.resolve("default", config.parse_assignments(assignments or [])).export
+        settings = presets.resolve("default", presets.parse_assignments(assignments or [])).export
         with files.storage(card):
             text = card.read_text(encoding="utf-8")
         typer.echo(write_box(tokenizer, painter, text, out=out, config=settings))
@@ -264,8 +264,8 @@ def _step_command(step: steps.Step) -> Any:
 
             if params is not None and profile is not None:
                 raise DanqingError("give --params or --profile, not both")
-            line = config.load(params) if params is not None else config.preset(profile or "default")
-            line = config.override(line, config.parse_assignments(assignments or []))
+            line = presets.load(params) if params is not None else presets.preset(profile or "default")
+            line = presets.override(line, presets.parse_assignments(assignments or []))
             extra: dict[str, Any] = {}
             if step.name in ("gate", "register"):
                 from danqing.platform import tracking, versioning

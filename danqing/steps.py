@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from danqing import config, files
+from danqing import files, values
 from danqing.errors import ConfigError
 from danqing.monitor import Monitor, Silent
 from danqing.pretrained import start_folder
@@ -96,7 +96,7 @@ def key(step: Step, section: Any, inputs: Mapping[str, Path]) -> str:
     parts: dict[str, Any] = {
         "step": step.name,
         "code": _code(),
-        "config": config.as_dict(section),
+        "config": values.as_dict(section),
         "inputs": {name: files.fingerprint(path) for name, path in inputs.items()},
     }
     source = getattr(section, "source", "")

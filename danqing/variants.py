@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from danqing import config
+from danqing import presets
 from danqing.errors import ConfigError
 from danqing.values import closest, require
 
@@ -162,6 +162,6 @@ def trials(
     for seed in seeds:
         for name in chosen:
             values = {**common, **VARIANTS[name].overrides, **{f"{s}.seed": seed for s in ("tokenizer", "painter")}}
-            config.resolve(profile, values)
+            presets.resolve(profile, values)
             found.append(Trial(variant=name, seed=seed, overrides=json.dumps(values, sort_keys=True)))
     return found

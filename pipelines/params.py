@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from danqing import config, files
+from danqing import files, presets, values
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,13 +19,13 @@ def text_of(preset: str = "default") -> str:
     import yaml
 
     head = f"# The preset `{preset}`, written by `python -m pipelines.params {preset}` and read by dvc.yaml.\n"
-    body = yaml.safe_dump(config.as_dict(config.preset(preset)), sort_keys=False, allow_unicode=True)
+    body = yaml.safe_dump(values.as_dict(presets.preset(preset)), sort_keys=False, allow_unicode=True)
     return head + str(body)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("preset", nargs="?", default="default", choices=list(config.PRESETS))
+    parser.add_argument("preset", nargs="?", default="default", choices=list(presets.PRESETS))
     parser.add_argument("-o", "--out", type=Path, default=ROOT / "params.yaml")
     given = parser.parse_args()
     files.write_text(given.out, text_of(given.preset))

@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from danqing import config, files, steps
+from danqing import files, presets, steps
 from danqing.data import corpus
 from danqing.export.package import write_box
 from danqing.monitor import Terminal
@@ -89,7 +89,7 @@ PAINTERS: dict[str, tuple[Scale, str, dict[str, Any]]] = {
 
 
 def step(name: str, inputs: dict[str, Path], out: Path, values: dict[str, Any]) -> Path:
-    line = config.resolve("default", values)
+    line = presets.resolve("default", values)
     monitor = Terminal(out.name)
     try:
         steps.run(name, getattr(line, steps.STEPS[name].section), inputs, out, monitor=monitor)
@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         inputs = {"corpus": both, "tokenizer": finished[scale.size], "clip": both}  # and CLIP only with painter.clip
         painter = train("painter", name, scale, after, values, inputs)
     card = given.card.read_text(encoding="utf-8")
-    print(json.dumps(write_box(finished[LARGE.size], painter, card, out=box(), config=config.default().export)))
+    print(json.dumps(write_box(finished[LARGE.size], painter, card, out=box(), config=presets.default().export)))
 
 
 if __name__ == "__main__":

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from danqing import files
-from danqing.config import Ingest, as_dict
+from danqing.config import Ingest
 from danqing.data import corpus, phash
 from danqing.data.corpus import Record, Rejected
 from danqing.data.pictures import Unusable, check
 from danqing.data.sources import Failed, Fetched, Item, Source
 from danqing.errors import DataError
 from danqing.monitor import Monitor
+from danqing.values import as_dict
 
 NEAR_BITS = 4
 """Pictures whose hashes differ in at most so many bits count as one work, as validate.near_duplicate_bits asks."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danqing import config, files
+from danqing import config, files, presets
 from danqing.data import corpus as corpora
 from danqing.errors import DataError
 from danqing.evaluate.charts import read_curves
@@ -61,7 +61,7 @@ def collect(
         results.append(
             Result(
                 trial=trial,
-                line=config.resolve(profile, trial.overrides),
+                line=presets.resolve(profile, trial.overrides),
                 metrics={k: float(v) for k, v in found.items() if isinstance(v, (int, float))},
                 curves={"tokenizer": read_curves(tokenizer / "curves.csv"),
                         "painter": read_curves(painter / "curves.csv")},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from danqing import config
+from danqing import values
 from danqing.config import TokenizerModel
 from danqing.models.flowmo import FlowMo
 from danqing.models.improved import ImprovedVqgan
@@ -25,6 +25,6 @@ def build(c: TokenizerModel) -> Tokenizer:
 def load(folder: Path) -> Tokenizer:
     """The tokenizer that a training wrote into `folder`, ready for use."""
     settings, state = load_model(folder, "tokenizer")
-    model = build(config.build(TokenizerModel, settings, f"{folder}/tokenizer.json"))
+    model = build(values.build(TokenizerModel, settings, f"{folder}/tokenizer.json"))
     model.load_state_dict(state)
     return model.eval()

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from danqing import config
+from danqing import values
 from danqing.config import PainterModel, TokenizerModel
 from danqing.models.align import DecoderLayer
 from danqing.models.tokenizer import load_model, save_model
@@ -103,7 +103,7 @@ class StackedDecoder(nn.Module):
         return self.finer_heads[level - 1](hidden_BMD, self.detail_tokens(coarser_BLM))
 
     def save(self, folder: Path, half: bool = False) -> None:
-        settings = {"model": config.as_dict(self.config), "tokenizer": config.as_dict(self.tokenizer_config)}
+        settings = {"model": values.as_dict(self.config), "tokenizer": values.as_dict(self.tokenizer_config)}
         save_model(self, folder, "painter", settings, half)
 
     @classmethod
@@ -111,8 +111,8 @@ class StackedDecoder(nn.Module):
         settings, state = load_model(folder, "painter")
         where = f"{folder}/painter.json"
         model = cls(
-            config.build(PainterModel, settings["model"], where),  # type: ignore[arg-type]
-            config.build(TokenizerModel, settings["tokenizer"], where),  # type: ignore[arg-type]
+            values.build(PainterModel, settings["model"], where),  # type: ignore[arg-type]
+            values.build(TokenizerModel, settings["tokenizer"], where),  # type: ignore[arg-type]
         )
         model.load_state_dict(state)
         return model.eval()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from danqing import config, files
+from danqing import files, values
 from danqing.config import TokenizerModel
 from danqing.errors import StorageError
 
@@ -61,7 +61,7 @@ class Tokenizer(nn.Module):
         return Codes(codes.new_zeros(len(codes), 0), codes[:, None])
 
     def save(self, folder: Path, half: bool = False) -> None:
-        save_model(self, folder, "tokenizer", config.as_dict(self.config), half)
+        save_model(self, folder, "tokenizer", values.as_dict(self.config), half)
 
 
 def save_model(model: nn.Module, folder: Path, name: str, settings: Mapping[str, object], half: bool) -> None:

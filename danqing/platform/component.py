@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from danqing import config, files, steps
+from danqing import config, files, presets, steps, values
 from danqing.errors import DanqingError, RegistryError
 from danqing.monitor import Events, Monitor, Several, Terminal
 from danqing.platform import tracking, versioning
@@ -43,7 +43,7 @@ def line_of(
     source, init: "" leaves the profile's value. seed: -1 leaves the profile's values, else it is the seed of every
     step. They win over `overrides`. Raises ConfigError.
     """
-    line = config.resolve(profile, overrides)
+    line = presets.resolve(profile, overrides)
     values: dict[str, Any] = {}
     if source:
         values["ingest.source"] = source
@@ -51,7 +51,7 @@ def line_of(
         values.update({f"{section}.seed": seed for section in _SEEDED})
     if init:
         values.update({f"{section}.init": init for section in _STARTED_FROM})
-    return config.override(line, values)  # fmt: skip
+    return presets.override(line, values)  # fmt: skip
 
 
 def run_component(
@@ -82,7 +82,7 @@ def run_component(
     def work(watch: Watch) -> steps.Outcome:
         line = line_of(profile, overrides, source, seed, init)
         section = getattr(line, step.section)
-        watch.start(config.as_dict(section), versioning.lineage(line, data_revision=data_revision))
+        watch.start(values.as_dict(section), versioning.lineage(line, data_revision=data_revision))
         read = {argument: Path(artifact.path) for argument, artifact in inputs.items()}
         extra = _registry_arguments(name, line, data_revision)
         return steps.run(name, section, read, folder, monitor=watch.monitor, extra=extra)
@@ -134,14 +134,14 @@ def ablation_plan(preset: str, overrides: str, source: str) -> tuple[str, dict[s
     """(profile, overrides that all trials share) of an ablation's parameters. Raises ConfigError."""
     from danqing import variants
 
-    return variants.shared(preset, config.parse_overrides(overrides) | ({"ingest.source": source} if source else {}))
+    return variants.shared(preset, presets.parse_overrides(overrides) | ({"ingest.source": source} if source else {}))
 
 
 def ablation_trials(preset: str, variants: str, seeds: str, overrides: str, source: str) -> list[Any]:
     """The trials of an ablation's parameters; variants and seeds are separated by commas. Raises ConfigError."""
     from danqing.variants import trials
 
-    values = config.parse_overrides(overrides) | ({"ingest.source": source} if source else {})
+    values = presets.parse_overrides(overrides) | ({"ingest.source": source} if source else {})
     numbers = [int(part) if part.strip().isdecimal() else -1 for part in seeds.split(",") if seeds.strip()]
     return trials(preset, [n.strip() for n in variants.split(",") if n.strip()], numbers, values)
 
@@ -158,7 +158,7 @@ def run_comparison(
         from danqing.variants import Trial
 
         asked = [Trial(variant=t["variant"], seed=int(t["seed"]), overrides=t["overrides"]) for t in trials]
-        line = config.resolve(profile, asked[0].overrides)
+        line = presets.resolve(profile, asked[0].overrides)
         watch.start({"profile": profile, "trials": len(asked), "rounds": rounds}, versioning.lineage(line))
         read = [[Path(artifact.path) for artifact in given] for given in (evaluations, tokenizers, painters)]
         found = compare(profile, asked, *read, out=folder, rounds=rounds, monitor=watch.monitor)

@@ -11,7 +11,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from danqing import config
+from danqing import config, values
 
 UNKNOWN = "unknown"
 
@@ -69,7 +69,7 @@ def dvc_revision(path: Path) -> str:
 
 def config_hash(line: config.Line) -> str:
     """Equal for equal configurations, whatever file or overrides they came from: 16 hexadecimal digits."""
-    text = json.dumps(config.as_dict(line), sort_keys=True)
+    text = json.dumps(values.as_dict(line), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

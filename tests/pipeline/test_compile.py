@@ -14,7 +14,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components import CPU_IMAGE, CUDA_IMAGE
-from danqing import config
+from danqing import presets
 from danqing.steps import STEPS
 from pipelines import compile as compiling
 from pipelines.placement import ACCELERATOR
@@ -83,7 +83,7 @@ def test_dvc_has_the_same_steps_edges_and_sections() -> None:
     for name, stage in stages.items():
         step = STEPS[name]
         wanted = [written[other] for other in (*step.inputs.values(), *step.after)]
-        if hasattr(getattr(config.default(), step.section), "init"):  # may start from the model in the box
+        if hasattr(getattr(presets.default(), step.section), "init"):  # may start from the model in the box
             wanted.append(f"pretrained/{step.section}.safetensors")
         assert sorted(stage.get("deps", [])) == sorted(set(wanted)), name
         assert stage["params"] == [step.section]
@@ -99,7 +99,7 @@ def test_params_yaml_is_the_default_preset() -> None:
     from pipelines.params import text_of
 
     path = ROOT / "params.yaml"
-    assert config.load(path) == config.default()
+    assert presets.load(path) == presets.default()
     assert path.read_text(encoding="utf-8") == text_of("default"), "run `python -m pipelines.params`"
 
 

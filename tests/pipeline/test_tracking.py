@@ -189,11 +189,11 @@ def test_the_report_of_a_failed_step_survives(on_cluster: SimpleNamespace, capsy
 
 
 def test_a_registry_step_without_a_server_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    from danqing import config
+    from danqing import presets
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(RegistryError, match="MLFLOW_TRACKING_URI is not set"):
-        component._registry_arguments("gate", config.default(), "")
+        component._registry_arguments("gate", presets.default(), "")
 
 
 def test_pipeline_parameters_win_over_overrides_and_are_checked() -> None:

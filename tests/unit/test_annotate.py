@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from danqing import config, taxonomy
+from danqing import presets, taxonomy
 from danqing.data import captions, corpus, measure, metadata
 from danqing.data.annotate import annotate
 from danqing.data.brush import compose, paint
@@ -23,7 +23,7 @@ from danqing.wordpieces import WordPieces
 
 
 def _annotate(source: Path, out: Path, size: int = 64) -> list[corpus.Record]:
-    section = config.override(config.default(), {"annotate.size": size, "tokenizer.model.size": size}).annotate
+    section = presets.override(presets.default(), {"annotate.size": size, "tokenizer.model.size": size}).annotate
     out.mkdir(parents=True, exist_ok=True)
     annotate(source, out=out, config=section, monitor=Silent(), scratch=out)
     return list(corpus.read(out))
@@ -215,7 +215,7 @@ def test_real_paintings_get_captions_with_the_words_of_brush_captions(shared_dat
         (few / name).write_bytes((shared_data / "paintings" / name).read_bytes())
     (few / "metadata.csv").write_text("\n".join([lines[0], *chosen]), encoding="utf-8")
     (tmp_path / "in").mkdir()
-    section = config.override(config.default(), {"ingest.source": f"folder:{few}"}).ingest
+    section = presets.override(presets.default(), {"ingest.source": f"folder:{few}"}).ingest
     ingest(out=tmp_path / "in", config=section, monitor=Silent(), scratch=tmp_path / "in")
     records = _annotate(tmp_path / "in", tmp_path / "out")
     assert {r["caption_origin"] for r in records} == {"metadata", "measured"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from danqing import config, variants
+from danqing import presets, variants
 from danqing.errors import ConfigError, DataError
 from danqing.evaluate import compare
 from danqing.evaluate.compare import Comparison, Figure, Result, at, converged, figure, lead
@@ -55,14 +55,14 @@ def test_every_variant_is_a_configuration_that_can_be() -> None:
         found = trials(preset, [], [0, 1])
         assert len(found) == 2 * len(VARIANTS)
         for trial in found:
-            line = config.resolve(variants.PRESETS[preset][0], trial.overrides)
+            line = presets.resolve(variants.PRESETS[preset][0], trial.overrides)
             assert line.tokenizer.init == line.painter.init == "scratch"
             assert line.tokenizer.seed == line.painter.seed == trial.seed
-            assert line.tokenizer.steps == config.resolve(*variants.shared(preset)).tokenizer.steps, "equal budgets"
+            assert line.tokenizer.steps == presets.resolve(*variants.shared(preset)).tokenizer.steps, "equal budgets"
 
 
 def test_variants_differ_from_the_full_model_in_what_their_names_say() -> None:
-    lines = {t.variant: config.resolve("default", t.overrides) for t in trials("small", [], [0])}
+    lines = {t.variant: presets.resolve("default", t.overrides) for t in trials("small", [], [0])}
     full = lines["full"]
     assert full.tokenizer.model.rdb and full.painter.model.align and full.painter.clip > 0
     assert lines["no_clip"].painter.clip == 0 and lines["no_clip"].tokenizer == full.tokenizer
@@ -97,7 +97,7 @@ def _result(variant: str, seed: int, psnr: float) -> Result:
         "line_energy": 0.9, "reference": 160.0, "prompts": 30.0, "pictures": 120.0,
     }  # fmt: skip
     return Result(
-        trial=trial, line=config.resolve("default", trial.overrides), metrics=metrics,
+        trial=trial, line=presets.resolve("default", trial.overrides), metrics=metrics,
         curves={"tokenizer": {"val_psnr": CURVE}, "painter": {"val_detail": [(10.0, 6.0), (20.0, 5.0)]}},
         progress={100: row, 200: row}, strips={"original": row, "reconstruction": row, "painted": row},
         prompts=["a <lone> boat", "plum"], tokenizer=Path("t"), painter=Path("p"),

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from danqing import config
+from danqing import config, presets, values
 from danqing.errors import ConfigError, StorageError
 
 
-@pytest.mark.parametrize("name", config.PRESETS)
+@pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_is_valid(name: str) -> None:
-    assert isinstance(config.preset(name), config.Line)
+    assert isinstance(presets.preset(name), config.Line)
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'default'"):
-        config.preset("defualt")
+        presets.preset("defualt")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
 )
 def test_a_wrong_override_says_what_is_wrong(key: str, value: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        config.override(config.default(), {key: value})
+        presets.override(presets.default(), {key: value})
 
 
 @pytest.mark.parametrize(
@@ -76,33 +76,33 @@ def test_a_wrong_override_says_what_is_wrong(key: str, value: object, message: s
     [(9007199254740993, 9007199254740993), ("9007199254740993", 9007199254740993), ("2e3", 2000), (200.0, 200)],
 )
 def test_a_whole_number_is_taken_as_it_is_whatever_its_spelling(given: object, number: int) -> None:
-    line = config.override(config.default(), {"painter.seed": given})
+    line = presets.override(presets.default(), {"painter.seed": given})
     assert line.painter.seed == number and isinstance(line.painter.seed, int)
 
 
 def test_overrides_change_only_what_they_name() -> None:
-    changed = config.override(config.default(), {"painter.steps": "7", "tokenizer.model.rdb": "false"})
+    changed = presets.override(presets.default(), {"painter.steps": "7", "tokenizer.model.rdb": "false"})
     assert changed.painter.steps == 7
     assert changed.tokenizer.model.rdb is False
-    assert dataclasses.replace(changed.painter, steps=config.default().painter.steps) == config.default().painter
+    assert dataclasses.replace(changed.painter, steps=presets.default().painter.steps) == presets.default().painter
 
 
 def test_two_sizes_can_change_together() -> None:
-    line = config.override(config.default(), {"annotate.size": 64, "tokenizer.model.size": 64})
+    line = presets.override(presets.default(), {"annotate.size": 64, "tokenizer.model.size": 64})
     assert line.annotate.size == line.tokenizer.model.size == 64
 
 
 def test_configs_survive_json() -> None:
-    line = config.gpu()
-    assert config.build(config.Line, config.as_dict(line)) == line
+    line = presets.gpu()
+    assert values.build(config.Line, values.as_dict(line)) == line
 
 
 def test_params_yaml_starts_from_its_preset(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("preset: debug\npainter:\n  steps: 9\n", encoding="utf-8")
-    line = config.load(path)
+    line = presets.load(path)
     assert line.painter.steps == 9
-    assert line.clip == config.debug().clip
+    assert line.clip == presets.debug().clip
 
 
 @pytest.mark.parametrize("text", ["- a\n", "painter: [", "preset: nothing\n", "painter:\n  stepps: 1\n"])
@@ -110,21 +110,21 @@ def test_a_broken_params_yaml_is_one_clear_error(tmp_path: Path, text: str) -> N
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError):
-        config.load(path)
+        presets.load(path)
 
 
 def test_a_missing_params_yaml_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"nowhere\.yaml"):
-        config.load(tmp_path / "nowhere.yaml")
+        presets.load(tmp_path / "nowhere.yaml")
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "3"])
 def test_overrides_in_json_must_be_an_object(text: str) -> None:
     with pytest.raises(ConfigError):
-        config.resolve("default", text)
+        presets.resolve("default", text)
 
 
 @pytest.mark.parametrize("item", ["steps", "=3"])
 def test_assignments_need_key_and_value(item: str) -> None:
     with pytest.raises(ConfigError, match="KEY=VALUE"):
-        config.parse_assignments([item])
+        presets.parse_assignments([item])

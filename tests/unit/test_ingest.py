@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danqing import config
+from danqing import presets
 from danqing.data import corpus, phash
 from danqing.data.brush import compose, paint
 from danqing.data.ingest import ingest
@@ -47,7 +47,7 @@ def _write(folder: Path, rows: list[dict[str, str]], files: dict[str, bytes]) ->
 
 def _run(tmp_path: Path, source: str, **overrides: Any) -> tuple[Path, dict[str, Any]]:
     values = {f"ingest.{k}": v for k, v in {"source": source, **overrides}.items()}
-    section = config.override(config.default(), values).ingest
+    section = presets.override(presets.default(), values).ingest
     out, scratch = tmp_path / "out", tmp_path / "scratch"
     out.mkdir(exist_ok=True)
     scratch.mkdir(exist_ok=True)
@@ -279,7 +279,7 @@ def test_an_output_that_cannot_be_written_is_one_clear_line_and_loses_nothing(
 
 def test_an_output_below_a_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    section = config.override(config.default(), {"ingest.count": 4, "ingest.size": 64}).ingest
+    section = presets.override(presets.default(), {"ingest.count": 4, "ingest.size": 64}).ingest
     with pytest.raises(StorageError, match="a part of the path is a file"):
         ingest(out=tmp_path / "file" / "out", config=section, monitor=Silent(), scratch=tmp_path)
 

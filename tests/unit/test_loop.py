@@ -117,7 +117,7 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from danqing import config
+from danqing import presets
 from danqing.monitor import Silent
 from danqing.train.tokenizer import train_tokenizer
 from danqing.train.painter import train_painter
@@ -127,7 +127,7 @@ scratch.mkdir(parents=True, exist_ok=True)
 class Slow(Silent):
     def progress(self, done, total, note=""):
         print(done, flush=True)
-line = config.resolve("debug", {
+line = presets.resolve("debug", {
     "tokenizer.init": "scratch", "tokenizer.steps": 10, "tokenizer.extractor": "none", "tokenizer.gan_start": 2,
     "tokenizer.continuous": 2, "painter.init": "scratch", "painter.steps": 10, "painter.clip": 0.0,
     "tokenizer.model.width": 16, "painter.model.width": 32,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from museum_server import ARTIC_SEARCH, MET_SEARCH, Museum, serve, stock
 
-from danqing import config
+from danqing import config, presets
 from danqing.data import corpus
 from danqing.data.ingest import ingest
 from danqing.data.sources.http import Http, Unavailable
@@ -40,7 +40,7 @@ def museum(shelf: Any) -> Iterator[Museum]:
 def _section(museum: Museum, **overrides: Any) -> config.Ingest:
     values = {"source": "museum", "count": 100, "met_url": museum.url, "artic_url": museum.url, "rate": 2000.0,
               "timeout": 2.0, "tries": 4, "backoff": 0.01, **overrides}  # fmt: skip
-    return config.override(config.default(), {f"ingest.{k}": v for k, v in values.items()}).ingest
+    return presets.override(presets.default(), {f"ingest.{k}": v for k, v in values.items()}).ingest
 
 
 def _run(tmp_path: Path, museum: Museum, **overrides: Any) -> tuple[Path, dict[str, Any]]:
@@ -214,7 +214,7 @@ def test_an_interrupted_run_goes_on_and_asks_for_nothing_twice(
 _SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from danqing import config
+from danqing import config, presets
 from danqing.data.ingest import ingest
 from danqing.monitor import Silent
 
@@ -223,7 +223,7 @@ class Killer(Silent):
         if done == 6:
             os.kill(os.getpid(), signal.SIGKILL)
 
-section = config.override(config.default(), {
+section = presets.override(presets.default(), {
     "ingest.source": "museum", "ingest.count": 100, "ingest.met_url": sys.argv[1], "ingest.artic_url": sys.argv[1],
     "ingest.rate": 2000.0, "ingest.timeout": 2.0, "ingest.tries": 4, "ingest.backoff": 0.01}).ingest
 ingest(out=Path(sys.argv[2]), config=section, monitor=Killer(), scratch=Path(sys.argv[3]))

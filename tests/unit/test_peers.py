@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from benchmarks import contenders, packages, peers, table
-from danqing import config
+from danqing import presets
 from danqing.errors import DanqingError
 
 TINY = {
@@ -24,7 +24,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def setting() -> contenders.Setting:
-    return contenders.Setting(config.override(config.default(), TINY))
+    return contenders.Setting(presets.override(presets.default(), TINY))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from danqing import config, files
+from danqing import files, presets
 from danqing.data import corpus
 from danqing.data import screen as module
 from danqing.data.brush import MAINS, compose, paint
@@ -43,7 +43,7 @@ def _source(folder: Path, count: int = 48, foreign: int = 0, theme: bool = True)
 
 def _screen(source: Path, out: Path, **overrides: Any) -> dict[str, Any]:
     values = {"steps": 2, "batch": 8, "size": 32, **overrides}
-    section = config.override(config.default(), {f"screen.{k}": v for k, v in values.items()}).screen
+    section = presets.override(presets.default(), {f"screen.{k}": v for k, v in values.items()}).screen
     out.mkdir(parents=True, exist_ok=True)
     scratch = out.parent / f"{out.name}-scratch"
     scratch.mkdir(exist_ok=True)
@@ -148,7 +148,7 @@ def test_a_short_training_learns_to_tell_paintings_from_other_pictures(tmp_path:
 _SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from danqing import config
+from danqing import presets
 from danqing.data.screen import screen
 from danqing.monitor import Silent
 
@@ -157,7 +157,7 @@ class Killer(Silent):
         if step == int(sys.argv[4]):
             os.kill(os.getpid(), signal.SIGKILL)
 
-section = config.override(config.default(), {"screen.steps": 4, "screen.batch": 8, "screen.size": 32}).screen
+section = presets.override(presets.default(), {"screen.steps": 4, "screen.batch": 8, "screen.size": 32}).screen
 source, out, scratch = (Path(p) for p in sys.argv[1:4])
 print(screen(source, out=out, config=section, monitor=Killer(), scratch=scratch)["loss"])
 """

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from danqing import config
+from danqing import presets
 from danqing.config import PainterModel, TokenizerModel
 from danqing.errors import ConfigError, StorageError, TrainingError
 from danqing.models import families
@@ -129,7 +129,7 @@ def test_the_gradient_of_the_details_passes_straight_to_the_features() -> None:
 
 
 def job(c: TokenizerModel, **values: object) -> TokenizerJob:
-    line = config.override(config.default(), {f"tokenizer.{k}": v for k, v in values.items()})
+    line = presets.override(presets.default(), {f"tokenizer.{k}": v for k, v in values.items()})
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, c.size, c.size, 3), dtype=np.uint8))
     return TokenizerJob(dataclasses.replace(line.tokenizer, model=c), images, torch.randn(6, 384), None)
 
@@ -235,4 +235,4 @@ RIVAL = {"tokenizer.model.family": "vqgan", "tokenizer.model.detail_levels": 1}
 )
 def test_what_cannot_be_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        config.override(config.default(), values)
+        presets.override(presets.default(), values)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from danqing import config, files
+from danqing import files, presets
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_box.py"
 
@@ -36,7 +36,7 @@ def test_each_stage_goes_on_from_the_one_before_it(
     written: list[Path] = []
 
     def step(name: str, inputs: dict[str, Path], out: Path, values: dict[str, Any]) -> Path:
-        line = config.resolve("default", values)  # what a stage asks for must be a configuration
+        line = presets.resolve("default", values)  # what a stage asks for must be a configuration
         if name.startswith("train"):
             section = line.tokenizer if name == "train_tokenizer" else line.painter
             before = Path(section.init.removeprefix("folder:")).name
@@ -58,7 +58,7 @@ def test_each_stage_goes_on_from_the_one_before_it(
 
 
 def test_what_goes_into_the_box_has_the_shape_that_the_default_line_goes_on_from(recipe: Any) -> None:
-    line = config.default()
+    line = presets.default()
     assert (recipe.LARGE.size, recipe.LARGE.levels) == (line.tokenizer.model.size, line.tokenizer.model.detail_levels)
 
 
