@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from benchmarks.gpu import Words
 from danqing import config, presets
 from danqing.errors import DanqingError
-from danqing.export.graph import INPUTS, example
+from danqing.export.graph import example
 from danqing.export.package import export
 from danqing.models import families
 from danqing.models.clip import Clip, read_config
@@ -28,7 +28,7 @@ from danqing.models.pixels import to_float
 from danqing.models.quantise import Codebook
 from danqing.models.text import TextEncoder
 from danqing.monitor import Silent
-from danqing.package import Package
+from danqing.package import GENERATE, Package
 from danqing.train.painter import PainterJob, encode
 from danqing.train.tokenizer import TokenizerJob, perceptual_network
 
@@ -120,8 +120,8 @@ class Setting:
 
     def read(self, batch: int) -> tuple[Tensor, Tensor]:
         """Word pieces → features (B, L, 384), mask (B, L), by danqing's encoder: a part of everyone's picture."""
-        ids, mask, *_ = example(self.generator, batch)
-        return self.generator.text(ids, mask), mask
+        asked = example(GENERATE, self.generator, batch)
+        return self.generator.text(asked["ids"], asked["mask"]), asked["mask"]
 
 
 def danqing(s: Setting) -> Contender:
@@ -162,7 +162,7 @@ def in_torch(generator: Generator) -> Paint:
 
     def paint(batch: int) -> object:
         with torch.inference_mode():
-            return generator(*example(generator, batch))
+            return generator(*example(GENERATE, generator, batch).values())
 
     return paint
 
@@ -174,12 +174,13 @@ def served(generator: Generator) -> Paint:
         families.build(generator.tokenizer.config).save(folder)
         generator.painter.save(folder)
         # Untrained logits are nearly equal, so rounding decides codes: agreement with PyTorch is not asked for.
-        asked = config.Export(decoding=generator.decoding, batches=(1,), min_agreement=0.0)
+        asked = config.Export(decoding=generator.decoding, batches=(1,), min_agreement=0.0,
+                              graphs=(GENERATE,))  # fmt: skip
         export(folder, folder, out=folder / "package", config=asked, monitor=Silent(), scratch=folder)
         session = Package.read(folder / "package").session(threads=torch.get_num_threads())
 
     def paint(batch: int) -> object:
-        inputs = zip(INPUTS, example(generator, batch), strict=True)
-        return session.run(["picture"], {name: tensor.numpy() for name, tensor in inputs})
+        inputs = example(GENERATE, generator, batch)
+        return session.run(["picture"], {name: tensor.numpy() for name, tensor in inputs.items()})
 
     return paint

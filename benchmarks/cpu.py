@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks import table
-from danqing.package import Package
+from danqing.package import GENERATE, Package
 from danqing.pretrained import box
 
 PROMPT = "misty mountains, a lone boat, freehand"
@@ -39,17 +39,17 @@ def in_process(rounds: int) -> dict[str, list[float]]:
     import torch
 
     from danqing.config import Decoding
-    from danqing.export.graph import INPUTS, example
+    from danqing.export.graph import example
     from danqing.models.generate import Generator
 
     generator = Generator.load(box(), box(), Decoding())
     session = Package.read(box()).session()
-    inputs = example(generator, 1)
-    feed = {name: tensor.numpy() for name, tensor in zip(INPUTS, inputs, strict=True)}
+    inputs = example(GENERATE, generator, 1)
+    feed = {name: tensor.numpy() for name, tensor in inputs.items()}
 
     def eager() -> object:
         with torch.inference_mode():
-            return generator(*inputs)
+            return generator(*inputs.values())
 
     return table.interleaved({"onnxruntime": lambda: session.run(["picture"], feed), "PyTorch": eager}, rounds)
 

@@ -22,6 +22,7 @@ from danqing.config import Decoding
 from danqing.export.graph import example
 from danqing.models import families
 from danqing.models.generate import Generator
+from danqing.package import GENERATE
 from danqing.pretrained import box
 from danqing.train import loop
 from danqing.train.painter import PainterJob, encode
@@ -47,7 +48,7 @@ def seconds(run: Callable[[], object], rounds: int, device: torch.device) -> lis
 def agreement(device: torch.device) -> Row:
     """The same prompts and seeds on both devices: share of bytes within one grey level."""
     generator = Generator.load(box(), box(), Decoding())
-    inputs = example(generator, 8)
+    inputs = tuple(example(GENERATE, generator, 8).values())
     here = generator(*inputs).numpy().astype(np.int16)
     there = generator.to(device)(*(t.to(device) for t in inputs)).cpu().numpy().astype(np.int16)
     return ["picture bytes within one grey level of the CPU's, 8 pictures", f"{(np.abs(here - there) <= 1).mean():.4f}"]
@@ -58,12 +59,12 @@ def painting(device: torch.device, rounds: int) -> list[Row]:
     generator = Generator.load(box(), box(), Decoding()).to(device)
     size, rows = generator.tokenizer.config.size, []
     for batch in (1, 8, 64):
-        inputs = [t.to(device) for t in example(generator, batch)]
+        inputs = [t.to(device) for t in example(GENERATE, generator, batch).values()]
         eager = seconds(lambda inputs=inputs: generator(*inputs), rounds, device)  # type: ignore[misc]
         rows.append([f"{batch} picture(s) of {size} px, PyTorch eager, ms", table.spread(eager)])
     if device.type != "cuda":
         return rows
-    inputs = [t.to(device) for t in example(generator, 1)]
+    inputs = [t.to(device) for t in example(GENERATE, generator, 1).values()]
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):  # a capture wants a warm allocator on its own stream
         for _ in range(3):

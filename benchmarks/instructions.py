@@ -15,11 +15,14 @@ from danqing import files
 from danqing.config import Decoding
 from danqing.data import corpus as corpora
 from danqing.data.brush import compose
-from danqing.editing import Editor
+from danqing.editing import Manner
 from danqing.evaluate import instructions
 from danqing.evaluate.features import PictureFeatures, title
 from danqing.evaluate.instructions import FOLLOWED, STYLE_KEPT, Anchors, Family
+from danqing.models.restore import Restorer, squares
 from danqing.monitor import Terminal
+from danqing.pretrained import box
+from danqing.train.loop import device
 
 RESULTS = Path(__file__).parent / "results"
 LEARNT_SEED = 40_000_000
@@ -70,14 +73,17 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="a PNG to look at: two sequences of each family")
     given = parser.parse_args()
 
-    editor = Editor.load(given.model, given.model, Decoding())
+    model = given.model or box()
+    restorer = Restorer.load(model, model, Decoding()).to(device())
+    paint, size = squares(restorer), restorer.generator.tokenizer.config.size
+    manner = Manner(guidance=Decoding().guidance, temperature=Decoding().temperature)
     monitor = Terminal("instructions")
     monitor.progress(0, 1, f"{given.learn} real pictures for the probes")
-    judge = instructions.Judge(PictureFeatures(), [compose(LEARNT_SEED + i) for i in range(given.learn)], editor.size)
+    judge = instructions.Judge(PictureFeatures(), [compose(LEARNT_SEED + i) for i in range(given.learn)], size)
 
     def edit(pictures: np.ndarray, holes: np.ndarray, prompts: list[str], seeds: list[int]) -> np.ndarray:
         parts = [slice(i, i + 16) for i in range(0, len(pictures), 16)]
-        return np.concatenate([editor.squares(pictures[p], holes[p], prompts[p], seeds[p]) for p in parts])
+        return np.concatenate([paint(pictures[p], holes[p], prompts[p], seeds[p], manner) for p in parts])
 
     found = [
         instructions.follow(
@@ -92,9 +98,9 @@ def main() -> None:
         "# Instructions in a row", "",
         "Seven edits one after the other on pictures of the brush, whose truth is known (the form of the paper's "
         "Fig. 13).", "",
-        f"- **Model**: {editor.size} × {editor.size} px, guidance {Decoding().guidance:g}; {given.sequences} sequences "
+        f"- **Model**: {size} × {size} px, guidance {Decoding().guidance:g}; {given.sequences} sequences "
         f"of each family, seeds from {given.seed}",
-        f"- **Style similarity**: cosine of standardised early features of {title(editor.size)}, each round against "
+        f"- **Style similarity**: cosine of standardised early features of {title(size)}, each round against "
         f"the one before. Two real pictures of one hand with other motifs: {anchors.same_hand:.2f}; any two real "
         f"pictures: {anchors.any_two:.2f}. The paper does not define its own, so its threshold of {STYLE_KEPT:.2f} is "
         "only drawn in",

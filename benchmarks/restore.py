@@ -12,10 +12,14 @@ import cv2
 import numpy as np
 
 from danqing import files
+from danqing.config import Decoding
 from danqing.data import corpus as corpora
 from danqing.editing import RESTORING, Editor
 from danqing.evaluate import restoring
 from danqing.evaluate.features import NAME
+from danqing.models.restore import Restorer, squares
+from danqing.pretrained import box
+from danqing.train.loop import device
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -31,7 +35,8 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="a PNG to look at: originals, holes, and what each method made")
     given = parser.parse_args()
 
-    editor = Editor.load(given.tokenizer, given.painter, RESTORING)
+    restorer = Restorer.load(given.tokenizer or box(), given.painter or box(), Decoding()).to(device())
+    editor = Editor(squares(restorer), restorer.generator.tokenizer.config.size, RESTORING)
     parts = [corpora.load(given.corpus, split, editor.size) for split in ("val", "test")]
     originals = np.concatenate([part.images for part in parts])
     captions = [caption for part in parts for caption in part.captions]
@@ -42,7 +47,7 @@ def main() -> None:
         for start in range(0, len(pictures), 16):
             part = slice(start, start + 16)
             seeds = list(range(given.seed + start, given.seed + start + len(pictures[part])))
-            made.append(editor.squares(pictures[part], where[part], captions[part], seeds))
+            made.append(editor.squares(pictures[part], where[part], captions[part], seeds, RESTORING))
         return np.concatenate(made)
 
     methods = {

@@ -87,8 +87,7 @@ def paint(
 
 _Seed = Annotated[Optional[int], typer.Option(help="The same seed gives the same picture; by chance if not given.")]
 _Guidance = Annotated[Optional[float], typer.Option(help="How strictly to follow the prompt.")]
-_Tokenizer = Annotated[Optional[Path], typer.Option(help="A trained tokenizer's folder; the box if not given.")]
-_Painter = Annotated[Optional[Path], typer.Option(help="A trained painter's folder; the box if not given.")]
+_Model = Annotated[Optional[Path], typer.Option(help="A package folder; the champion if not given.")]
 
 
 @app.command(rich_help_panel="Use it")
@@ -99,15 +98,14 @@ def restore(
     out: Annotated[Path, typer.Option("-o", "--out", help="A .png file.")] = Path("restored.png"),
     seed: _Seed = None,
     guidance: _Guidance = None,
-    tokenizer: _Tokenizer = None,
-    painter: _Painter = None,
+    model: _Model = None,
 ) -> None:
-    """Paint what is missing in a picture; every byte outside the mask stays. Needs danqing[train]."""
+    """Paint what is missing in a picture; every byte outside the mask stays."""
     from danqing.commands.edit import edit_command
 
     with _plain_errors():
-        edit_command(picture, prompt, out=out, mask=mask, seed=seed, guidance=guidance, tokenizer=tokenizer,
-                     painter=painter, restoring=True, say=typer.echo)  # fmt: skip
+        edit_command(picture, prompt, out=out, mask=mask, seed=seed, guidance=guidance, model=model, restoring=True,
+                     say=typer.echo)  # fmt: skip
 
 
 @app.command(rich_help_panel="Use it")
@@ -121,20 +119,19 @@ def edit(
     strength: Annotated[Optional[float], typer.Option(help="Change all a little (0.2) or much (0.9).")] = None,
     seed: _Seed = None,
     guidance: _Guidance = None,
-    tokenizer: _Tokenizer = None,
-    painter: _Painter = None,
+    model: _Model = None,
 ) -> None:
-    """Replace an element, let the scene go on, or change the manner of a picture. Needs danqing[train]."""
+    """Replace an element, let the scene go on, or change the manner of a picture."""
     from danqing.commands.edit import edit_command
 
     with _plain_errors():
         edit_command(picture, prompt, out=out, mask=mask, box=box, extend=extend, strength=strength, seed=seed,
-                     guidance=guidance, tokenizer=tokenizer, painter=painter, say=typer.echo)  # fmt: skip
+                     guidance=guidance, model=model, say=typer.echo)  # fmt: skip
 
 
 @app.command(rich_help_panel="Use it")
 def serve(
-    model: Annotated[Optional[Path], typer.Option(help="A package folder; the champion if not given.")] = None,
+    model: _Model = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     http: int = 8000,
     grpc: int = 8001,

@@ -345,6 +345,8 @@ class Gate:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
     decoding: Decoding = field(default_factory=Decoding)
+    graphs: tuple[str, ...] = ("generate", "restore", "preview_global", "preview_detail")
+    """What the package can do; `generate` is needed."""
     batches: tuple[int, ...] = (1, 2, 4, 8)
     """Batch sizes at which ONNX is compared with PyTorch."""
     min_agreement: float = 0.8
@@ -353,6 +355,10 @@ class Export:
 
     def __post_init__(self) -> None:
         at_least(self.decoding, "export.decoding", global_steps=1, detail_steps=1)
+        known = ("generate", "restore", "preview_global", "preview_detail")
+        wrong = [graph for graph in self.graphs if graph not in known]
+        require(not wrong, f"export.graphs has {', '.join(wrong)}: the graphs are {', '.join(known)}")
+        require("generate" in self.graphs, "export.graphs is without `generate`, which every package needs")
         sizes = ", ".join(map(str, self.batches)) or "empty"
         require(min(self.batches, default=0) >= 1, f"export.batches is {sizes}: sizes of at least 1 are needed")
 

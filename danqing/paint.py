@@ -58,7 +58,7 @@ class Painter:
         if not prompts:
             raise DanqingError("there is no prompt: say what to paint")
         for text in prompts:
-            self._check(text)
+            self._pieces.check(text)
         seeds = [check_seed(number) for number in (seed if isinstance(seed, list) else [seed] * len(prompts))]
         if len(seeds) != len(prompts):
             raise DanqingError(f"{len(prompts)} prompts but {len(seeds)} seeds: give one seed, or one a prompt")
@@ -76,16 +76,6 @@ class Painter:
             }
             pictures.append(Image.fromarray(np.asarray(self._session.run(["picture"], feeds)[0])[0]))
         return pictures
-
-    def _check(self, prompt: str) -> None:
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise DanqingError("the prompt is empty: say what to paint, e.g. 'a lone boat under misty mountains'")
-        pieces = self._pieces.count(prompt)
-        if pieces > self.package.text_length:
-            raise DanqingError(
-                f"the prompt is too long: {pieces - 2} word pieces, the model reads {self.package.text_length - 2}; "
-                "leave something out"
-            )
 
 
 def check_seed(seed: int) -> int:

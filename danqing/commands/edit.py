@@ -66,8 +66,7 @@ def edit_command(
     strength: float | None = None,
     seed: int | None = None,
     guidance: float | None = None,
-    tokenizer: Path | None = None,
-    painter: Path | None = None,
+    model: Path | None = None,
     restoring: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path:
@@ -87,7 +86,7 @@ def edit_command(
     hole = read_mask(mask) if mask else read_box(box, original) if box else None
     from danqing.editing import RESTORING, Editor
 
-    editor = Editor.load(tokenizer, painter, RESTORING if restoring else None)
+    editor = Editor.load(model, RESTORING if restoring else None)
     if has_chinese(prompt):
         say(explain(prompt))
     if hole is not None:
@@ -98,7 +97,8 @@ def edit_command(
         made = editor.revise(original, prompt, strength=float(strength or 0), seed=number, guidance=guidance)
     from PIL import Image
 
-    facts = notes(prompt=prompt, seed=number, guidance=guidance, model="box" if painter is None else painter.name)
+    facts = notes(prompt=prompt, seed=number, guidance=editor.manner.guidance if guidance is None else guidance,
+                  model=editor.version)  # fmt: skip
     save(Image.fromarray(made), out, facts)
     say(f"{out}  {made.shape[1]} x {made.shape[0]}, seed {number}")
     return out

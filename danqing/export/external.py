@@ -1,8 +1,8 @@
-"""The graph without its weights: ONNX whose parameters are names only, for a package that keeps them elsewhere.
+"""Graphs without weights: ONNX whose parameters are names only, for a package that keeps them elsewhere.
 
-The model in the box ships its weights as half-precision safetensors and takes MiniLM's from the package that brings
-them, so its `generate.onnx` may hold the graph alone. `externalise` makes that graph; `danqing.package` feeds the
-weights back at load by `SessionOptions.add_external_initializers`. What onnxruntime (measured with 1.32) asks of it:
+A package has several graphs of one model and ships its weights once, as safetensors; MiniLM's come from the package
+that brings them. `externalise` makes such graphs; `danqing.package` feeds the weights back at load by
+`SessionOptions.add_external_initializers`. What onnxruntime (measured with 1.32) asks of it:
 
 - `data_location = EXTERNAL` and no data. For weights that are fed, location, offset and length may be anything or
   missing, and the file need not exist, whether the model is loaded from a path or from bytes. We fill them in all the
@@ -33,15 +33,31 @@ ALIGNMENT = 4096
 """Data begin at multiples of so many bytes, so that a runtime can map them instead of copying."""
 
 
+class Layout:
+    """Where each weight begins in the one file that would hold them all."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[str, int] = {}
+        self.end = 0
+
+    def place(self, name: str, size: int) -> int:
+        if name not in self.offsets:
+            self.offsets[name] = self.end
+            self.end += -(-size // ALIGNMENT) * ALIGNMENT
+        return self.offsets[name]
+
+
 def externalise(
     model: onnx.ModelProto | bytes,
     weights: Collection[str],
     *,
     rename: Callable[[str], str] = lambda name: name,
     inside: int = 65_536,
+    layout: Layout | None = None,
 ) -> tuple[onnx.ModelProto, dict[str, int]]:
     """A copy of `model` in which every initializer named in `weights` is a name without data; name → offset in bytes.
 
+    layout: of the file that other graphs of the same weights share; what it does not have yet is put at its end.
     weights: the names that the package can deliver (a state dict will do). rename: from the model's initializer
     names to these. inside: bytes of constants (tables, scalars) that may stay in the graph; more than that means that
     a weight was folded or is called otherwise, and is a DanqingError that names the largest.
@@ -57,14 +73,12 @@ def externalise(
     _rename_values(copy.graph, {old: new for old, new in renamed.items() if old != new})
     kept: list[tuple[int, str]] = []
     offsets: dict[str, int] = {}
-    end = 0
+    layout = Layout() if layout is None else layout
     for tensor in sorted(copy.graph.initializer, key=lambda tensor: tensor.name):
         if tensor.name in offsets:
             raise DanqingError(f"two initializers would be called {tensor.name}: `rename` must keep names apart")
         if tensor.name in renamed.values():
-            offsets[tensor.name] = end
-            size = _empty(tensor, end)
-            end += -(-size // ALIGNMENT) * ALIGNMENT
+            offsets[tensor.name] = _empty(tensor, layout)
         else:
             kept.append((tensor.ByteSize(), tensor.name))
     kept.extend((a.t.ByteSize(), node.name) for node in copy.graph.node for a in node.attribute if a.HasField("t"))
@@ -96,18 +110,19 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _empty(tensor: onnx.TensorProto, offset: int) -> int:
-    """Point `tensor` at `offset` of the file of weights instead of at its data; returns the size of these in bytes."""
+def _empty(tensor: onnx.TensorProto, layout: Layout) -> int:
+    """Point `tensor` into the file of weights instead of at its data; returns the offset there."""
     import onnx
 
     size = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    offset = layout.place(tensor.name, size)
     for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "external_data"):
         tensor.ClearField(field)  # type: ignore[arg-type]
     tensor.data_location = onnx.TensorProto.EXTERNAL
     for key, value in (("location", LOCATION), ("offset", str(offset)), ("length", str(size))):
         entry = tensor.external_data.add()
         entry.key, entry.value = key, value
-    return size
+    return offset
 
 
 def _rename_values(graph: onnx.GraphProto, names: dict[str, str]) -> None:

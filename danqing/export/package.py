@@ -12,13 +12,14 @@ from typing import Any
 from danqing import __version__, files
 from danqing.config import Export
 from danqing.errors import DanqingError
-from danqing.export.external import externalise
-from danqing.export.graph import parity, to_onnx
+from danqing.export.external import Layout, externalise
+from danqing.export.graph import modules, parity, to_onnx
 from danqing.models import families
 from danqing.models.generate import Generator
 from danqing.models.painter import StackedDecoder
-from danqing.monitor import Monitor
-from danqing.package import GRAPH, TEXT_ENCODER, WORDPIECES, Package, write_manifest
+from danqing.models.restore import Restorer
+from danqing.monitor import Monitor, Silent
+from danqing.package import GRAPH, TEXT_ENCODER, WORDPIECES, Package, file_of, write_manifest
 from danqing.wordpieces import minilm
 
 
@@ -26,51 +27,62 @@ def export(
     tokenizer: Path, painter: Path, *, out: Path, config: Export, monitor: Monitor, scratch: Path
 ) -> dict[str, float | str]:
     """Write the package; DanqingError if ONNX does not paint what PyTorch paints."""
-    monitor.progress(0, 3, "building the graph")
-    generator = Generator.load(tokenizer, painter, config.decoding)
-    model = to_onnx(generator)
-    with files.atomic(out / GRAPH) as path:
-        path.write_bytes(model.SerializeToString())
-    monitor.progress(1, 3, "comparing ONNX with PyTorch")
     lineage = {
         "danqing": __version__,
         "tokenizer_sha256": files.sha256(tokenizer / "tokenizer.safetensors"),
         "painter_sha256": files.sha256(painter / "painter.safetensors"),
-        "onnx_sha256": files.sha256(out / GRAPH),
     }
-    package = _finish(out, generator, lineage, weights=None)
-    report = parity(generator, package.session(), config.batches)
-    _check(report, config)
-    files.write_json(out / "parity.json", report)
-    _finish(out, generator, lineage, weights=None)
-    monitor.progress(3, 3, "done")
-    return {"agreement": report["agreement"], "onnx_megabytes": (out / GRAPH).stat().st_size / 1e6}
+    report = write(tokenizer, painter, out=out, config=config, monitor=monitor, lineage=lineage)
+    megabytes = sum(f.stat().st_size for f in out.iterdir() if f.is_file()) / 1e6
+    return {"agreement": report["agreement"], "megabytes": megabytes}
 
 
 def write_box(tokenizer: Path, painter: Path, card: str, *, out: Path, config: Export) -> dict[str, float]:
-    """Write the model in the box: half-precision weights beside a graph without weights, checked like any package."""
-    families.load(tokenizer).save(out, half=True)
-    StackedDecoder.load(painter).save(out, half=True)
-    # What is compared and what a run starts from is the rounded model, not the one that was trained.
-    generator = Generator.load(out, out, config.decoding)
-    ours = {f"text.{own}": f"text.{name}" for own, name in generator.text.file_names().items()}
-    names = {ours.get(name, name) for name in generator.state_dict()}
-    model, offsets = externalise(to_onnx(generator), names, rename=lambda name: ours.get(name, name))
-    files.write_bytes(out / GRAPH, model.SerializeToString())
+    """Write the model in the box: half-precision weights, and a card by hand."""
     files.write_text(out / "card.md", card)
+    report = write(tokenizer, painter, out=out, config=config, half=True, lineage={"danqing": __version__})
+    return {"agreement": report["agreement"], "bytes": float(sum(f.stat().st_size for f in out.iterdir()))}
+
+
+def write(
+    tokenizer: Path, painter: Path, *, out: Path, config: Export, lineage: dict[str, str], half: bool = False,
+    monitor: Monitor | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Weights, the graphs that share them, and the manifest. half: the weights are kept in half precision."""
+    monitor = monitor or Silent()
+    families.load(tokenizer).save(out, half=half)
+    StackedDecoder.load(painter).save(out, half=half)
+    # What is compared and what a run starts from is what was written, rounded as it may be.
+    restorer = Restorer.load(out, out, config.decoding)
+    generator, layout = restorer.generator, Layout()
+    found = {graph: module for graph, module in modules(restorer).items() if graph in config.graphs}
+    texts = {f"text.{own}": f"text.{name}" for own, name in generator.text.file_names().items()}
+
+    def rename(name: str) -> str:
+        own = name.removeprefix("generator.")
+        return texts.get(own, own)
+
+    offsets = {}
+    for number, (graph, module) in enumerate(found.items()):
+        monitor.progress(number, len(found) + 1, f"building the graph {graph}")
+        names = {rename(name) for name in module.state_dict()}
+        model, offsets[graph] = externalise(to_onnx(graph, module, generator), names, rename=rename, layout=layout)
+        files.write_bytes(out / file_of(graph), model.SerializeToString())
     weights: dict[str, object] = {
         "files": ["tokenizer.safetensors", "painter.safetensors"],
         "text_encoder": TEXT_ENCODER,
         "text_encoder_sha256": files.sha256(minilm() / "model.safetensors"),
         "initializers": offsets,
     }
-    lineage = {"danqing": __version__}
+    lineage = {**lineage, "onnx_sha256": files.sha256(out / GRAPH)}
     package = _finish(out, generator, lineage, weights)
-    report = parity(generator, package.session(), config.batches)
+    monitor.progress(len(found), len(found) + 1, "comparing ONNX with PyTorch")
+    report = parity(found, {graph: package.session(graph) for graph in found}, generator, config.batches)
     _check(report, config)
     files.write_json(out / "parity.json", report)
     _finish(out, generator, lineage, weights)
-    return {"agreement": report["agreement"], "bytes": float(sum(f.stat().st_size for f in out.iterdir()))}
+    monitor.progress(len(found) + 1, len(found) + 1, "done")
+    return report
 
 
 def _check(report: dict[str, Any], config: Export) -> None:
@@ -81,7 +93,7 @@ def _check(report: dict[str, Any], config: Export) -> None:
         )
 
 
-def _finish(out: Path, generator: Generator, lineage: dict[str, str], weights: dict[str, object] | None) -> Package:
+def _finish(out: Path, generator: Generator, lineage: dict[str, str], weights: dict[str, object]) -> Package:
     generator.text.pieces.save(out / WORDPIECES)
     if not (out / "card.md").is_file():
         files.write_text(out / "card.md", card(generator))

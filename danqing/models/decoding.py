@@ -66,8 +66,11 @@ def uniforms(seed_B: Tensor, count: int) -> Tensor:
     return (h.to(torch.float32) + 0.5) / float(_PRIME)
 
 
-def sample(logits_BNK: Tensor, u_BN: Tensor, temperature: float, min_p: float = 0.02) -> Tensor:
-    """Codes (B, N) by inverting the cumulative distribution at u; codes below min_p times the best are ruled out."""
+def sample(logits_BNK: Tensor, u_BN: Tensor, temperature: float | Tensor, min_p: float = 0.02) -> Tensor:
+    """Codes (B, N) by inverting the cumulative distribution at u; codes below min_p times the best are ruled out.
+
+    temperature: one for all, or (B, 1, 1).
+    """
     p = (logits_BNK / temperature).softmax(-1)
     p = torch.where(p < min_p * p.amax(-1, keepdim=True), torch.zeros_like(p), p)
     cumulative = p.cumsum(-1)

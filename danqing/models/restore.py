@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from danqing.config import Decoding
+from danqing.editing import Manner, Squares
 from danqing.models import families
 from danqing.models.generate import Generator, Known
 from danqing.models.painter import StackedDecoder
@@ -19,7 +21,7 @@ from danqing.models.tokenizer import Tokenizer
 
 
 class Restorer(nn.Module):
-    """ids, mask (B, L), seed (B,), guidance (B,), image (B, S, S, 3) uint8, hole (B, S, S) bool → picture uint8.
+    """ids, mask (B, L), seed, guidance, temperature (B,), image (B, S, S, 3), hole (B, S, S) bool → picture.
 
     The codes of positions that the hole touches are sampled by masked decoding, with the others in sight. Outside the
     hole the picture is returned as it came, byte for byte.
@@ -27,8 +29,7 @@ class Restorer(nn.Module):
 
     def __init__(self, text: TextEncoder, tokenizer: Tokenizer, painter: StackedDecoder, decoding: Decoding) -> None:
         super().__init__()
-        self.tokenizer = tokenizer
-        self.generator = Generator(text, copy.deepcopy(tokenizer), painter, decoding)
+        self.generator = Generator(text, tokenizer, painter, decoding, encodes=True)
         self.requires_grad_(False)
         self.eval()
 
@@ -38,11 +39,12 @@ class Restorer(nn.Module):
         return cls(TextEncoder(decoder.config.text_length), families.load(tokenizer), decoder, decoding)
 
     def forward(
-        self, ids_BL: Tensor, mask_BL: Tensor, seed_B: Tensor, guidance_B: Tensor, image_BSSC: Tensor, hole_BSS: Tensor
-    ) -> Tensor:
+        self, ids_BL: Tensor, mask_BL: Tensor, seed_B: Tensor, guidance_B: Tensor, temperature_B: Tensor,
+        image_BSSC: Tensor, hole_BSS: Tensor,
+    ) -> Tensor:  # fmt: skip
         text = self.generator.text(ids_BL, mask_BL)
         known = self.known(image_BSSC, hole_BSS)
-        codes = self.generator.codes(text, mask_BL, seed_B, guidance_B, known)
+        codes = self.generator.codes(text, mask_BL, seed_B, guidance_B, known, temperature_B)
         painted = self.generator.picture(codes, text, mask_BL)
         return blend(painted, image_BSSC, hole_BSS)
 
@@ -51,15 +53,35 @@ class Restorer(nn.Module):
 
         A detail code goes if the hole touches its patch; a global code only if most of its patch lies in the hole.
         """
-        t = self.tokenizer.config
+        tokenizer = self.generator.tokenizer
+        t = tokenizer.config
         hole = hole_BSS[:, None].float()
-        codes = self.tokenizer.encode(fill(to_float(image_BSSC), hole))
+        codes = tokenizer.encode(fill(to_float(image_BSSC), hole))
         touched = F.max_pool2d(hole, t.stride).flatten(1) > 0
         glob = codes.glob.flatten(1)
         lost = torch.zeros_like(glob, dtype=torch.bool)
         if t.global_grid:
             lost = F.avg_pool2d(hole, 2 * t.stride).flatten(1) > 0.5
         return Known(glob, codes.detail.flatten(2), ~lost, ~touched)
+
+
+def squares(restorer: Restorer) -> Squares:
+    """What `danqing.editing.Editor` needs, by PyTorch and in one batch."""
+    where, pieces = restorer.generator.device, restorer.generator.text.pieces
+
+    @torch.inference_mode()
+    def paint(
+        pictures: np.ndarray, holes: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], manner: Manner
+    ) -> np.ndarray:
+        ids, mask = (torch.from_numpy(a).to(where) for a in pieces(list(prompts)))
+        count = len(prompts)
+        return restorer(
+            ids, mask, torch.tensor(list(seeds), device=where), torch.full((count,), manner.guidance, device=where),
+            torch.full((count,), manner.temperature, device=where),
+            torch.from_numpy(np.ascontiguousarray(pictures)).to(where), torch.from_numpy(holes).to(where),
+        ).cpu().numpy()  # fmt: skip
+
+    return paint
 
 
 def fill(x: Tensor, hole_B1SS: Tensor, octaves: int = 6) -> Tensor:

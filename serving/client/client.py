@@ -1,50 +1,54 @@
-"""A synchronous client over gRPC. Needs tritonclient, numpy and Pillow, and no model.
+"""The client, over gRPC. Needs tritonclient, numpy and Pillow, and no model.
 
 with Danqing("grpc://localhost:8001") as server:
     server.paint("a lone boat under misty mountains, freehand", seed=7).save("boat.png")
+    for step in server.preview("bamboo in the rain", seed=7):
+        step.picture.save(f"step{step.number}.png")
+    server.edit(picture, hole, "a pagoda", seed=7).save("pagoda.png")
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterator
-from types import TracebackType
+import queue
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from danqing.errors import ServingError
-from danqing.paint import check_guidance, check_seed
+from serving.client import wire
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MODEL = "danqing"
-DEFAULT_PORT = 8001
-_ADDRESS = re.compile(r"^(?:(?P<scheme>[a-z]+)://)?(?P<host>\[[0-9a-fA-F:]+\]|[^:/\s\[\]]+)(?::(?P<port>\d+))?/?$")
+    from danqing.editing import Manner
 
 
 class Danqing:
     """A served model. One object keeps one connection; it may be shared between threads.
 
     url: `grpc://host:port`, or `grpcs://…` for TLS; the port is 8001 where none is given. timeout: seconds that a call
-    may take at most.
+    may take at most; the server is told, and gives up on what nobody waits for. retries: how often a call is repeated
+    when the server cannot be reached: painting changes nothing there, so that this is safe.
+
+    Every method raises ServingError: no server, too slow, or what the server says against the request; and DanqingError
+    on a seed or guidance out of range.
     """
 
-    def __init__(self, url: str = "grpc://localhost:8001", *, timeout: float = 60.0) -> None:
-        host, port, secure = _parse(url)
+    def __init__(self, url: str = wire.DEFAULT_URL, *, timeout: float = 60.0, retries: int = 0) -> None:
+        host, port, secure = wire.parse(url)
         try:
             from tritonclient.grpc import InferenceServerClient
         except ImportError as error:
             raise ServingError("the gRPC client is missing: pip install 'danqing[serve]'") from error
-        self.url, self.timeout = f"{host}:{port}", timeout
+        self.url, self.timeout, self.retries, self._secure = f"{host}:{port}", timeout, retries, secure
         self._client = InferenceServerClient(self.url, ssl=secure)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -53,8 +57,8 @@ class Danqing:
     def ready(self) -> bool:
         """Whether the server answers and the model is loaded."""
         try:
-            with self._errors():
-                return bool(self._client.is_model_ready(MODEL, client_timeout=self.timeout))
+            with wire.errors(self.url, self.timeout):
+                return bool(self._client.is_model_ready(wire.PAINT, client_timeout=self.timeout))
         except ServingError:
             return False
 
@@ -66,70 +70,126 @@ class Danqing:
         """The guidance that a call without one gets."""
         return float(self._parameter("guidance"))
 
+    def size(self) -> int:
+        """Side of the pictures, pixels."""
+        return int(self._config(wire.PAINT).output[0].dims[0])
+
     def paint(
         self, prompt: str, seed: int = 0, guidance: float | None = None, *, timeout: float | None = None
     ) -> Image:
         """The picture, RGB. The same prompt, seed and guidance give the same picture.
 
-        seed: 0 … 2^63 - 1. guidance: None takes the model's own default. Raises ServingError: no server, too slow, or
-        what the server says against the request; DanqingError on a seed or guidance out of range.
+        seed: 0 … 2^63 - 1. guidance: None takes the model's own default.
         """
-        import numpy as np
-        from PIL import Image
-        from tritonclient.grpc import InferInput
+        return self.paint_all([prompt], [seed], guidance, timeout=timeout)[0]
 
-        words = InferInput("prompt", [1, 1], "BYTES")
-        words.set_data_from_numpy(np.array([[prompt.encode("utf-8")]], dtype=np.object_))
-        number = InferInput("seed", [1, 1], "UINT64")
-        number.set_data_from_numpy(np.array([[check_seed(seed)]], np.uint64))
-        inputs = [words, number]
-        if guidance is not None:
-            strength = InferInput("guidance", [1, 1], "FP32")
-            strength.set_data_from_numpy(np.array([[check_guidance(guidance)]], np.float32))
-            inputs.append(strength)
+    def paint_all(
+        self, prompts: Sequence[str], seeds: Sequence[int], guidance: float | None = None,
+        *, timeout: float | None = None,
+    ) -> list[Image]:  # fmt: skip
+        """One picture a prompt, in one call for every 8 of them."""
+        from PIL import Image
+
+        found: list[Image.Image] = []
+        for start in range(0, len(prompts), wire.BATCH):
+            part = slice(start, start + wire.BATCH)
+            inputs = wire.asked(prompts[part], seeds[part], guidance)
+            found += [Image.fromarray(p) for p in self._infer(wire.PAINT, inputs, timeout)]
+        return found
+
+    def preview(
+        self, prompt: str, seed: int = 0, guidance: float | None = None, *, timeout: float | None = None
+    ) -> Iterator[wire.Step]:
+        """The picture after each step of decoding, as the server finishes it; the last one is what `paint` gives.
+
+        Whoever stops early tells the server, which then stops too.
+        """
+        from tritonclient.grpc import InferenceServerClient
+
         limit = self.timeout if timeout is None else timeout
-        with self._errors(limit):
-            # All outputs: an ensemble that is asked for some of them refuses (triton-inference-server/server#7482).
-            answer = self._client.infer(MODEL, inputs, client_timeout=limit)
-        picture = answer.as_numpy("picture")
-        if picture is None or picture.ndim != 4:
-            raise ServingError(f"{self.url} answered without a picture; is it a danqing server of this version?")
-        return Image.fromarray(picture[0])
+        inputs = wire.asked([prompt], [seed], guidance)
+        arrived: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
+        client = InferenceServerClient(self.url, ssl=self._secure)  # a connection holds one stream at a time
+        try:
+            with wire.errors(self.url, limit):
+                client.start_stream(lambda result, error: arrived.put((result, error)), stream_timeout=limit)
+                client.async_stream_infer(wire.PREVIEW, inputs, enable_empty_final_response=True)
+                while True:
+                    result, error = arrived.get()
+                    if error is not None:
+                        raise error
+                    if result.get_response().parameters["triton_final_response"].bool_param:
+                        return
+                    yield wire.step(result)
+        finally:
+            with contextlib.suppress(Exception):  # a stream that has failed cannot be stopped
+                client.stop_stream(cancel_requests=True)
+            client.close()
+
+    def edit(
+        self, picture: Image, hole: Image | np.ndarray, prompt: str, seed: int = 0, guidance: float | None = None
+    ) -> Image:
+        """`picture` of any size with something new where `hole` is white; elsewhere it stays byte for byte.
+
+        hole: a picture of the same size (what is lighter than middle grey), or bool (H, W).
+        """
+        return self._edited(picture, hole, prompt, seed, guidance, None)
+
+    def restore(
+        self, picture: Image, hole: Image | np.ndarray, prompt: str = "a Chinese painting", seed: int = 0
+    ) -> Image:
+        """The same with what is likeliest there, rather than something new."""
+        from danqing.editing import RESTORING
+
+        return self._edited(picture, hole, prompt, seed, None, RESTORING)
+
+    def _edited(
+        self, picture: Image, hole: Image | np.ndarray, prompt: str, seed: int, guidance: float | None,
+        manner: Manner | None,
+    ) -> Image:  # fmt: skip
+        from PIL import Image
+
+        where = np.asarray(hole) if isinstance(hole, np.ndarray) else np.asarray(hole.convert("L")) > 127
+        made = self.editor(manner).restore(
+            np.asarray(picture.convert("RGB")), where, prompt, seed=seed, guidance=guidance
+        )
+        return Image.fromarray(made)
+
+    def editor(self, manner: Manner | None = None) -> Any:
+        """A `danqing.editing.Editor` whose squares are painted by the server; manner: None takes the model's own."""
+        from danqing.editing import Editor, Manner
+
+        own = Manner(guidance=self.guidance(), temperature=float(self._parameter("temperature")))
+        return Editor(self._squares, self.size(), manner or own, self.version())
+
+    def _squares(
+        self, pictures: np.ndarray, holes: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], manner: Manner
+    ) -> np.ndarray:
+        inputs = wire.asked(prompts, seeds, manner.guidance)
+        count = len(prompts)
+        inputs += [
+            wire.tensor("temperature", np.full((count, 1), manner.temperature, np.float32)),
+            wire.tensor("image", np.ascontiguousarray(pictures)), wire.tensor("hole", holes),
+        ]  # fmt: skip
+        return self._infer(wire.EDIT, inputs, None)
+
+    def _infer(self, model: str, inputs: list[Any], timeout: float | None) -> np.ndarray:
+        """uint8 (N, S, S, 3)."""
+        limit = self.timeout if timeout is None else timeout
+        for again in reversed(range(self.retries + 1)):
+            try:
+                with wire.errors(self.url, limit):
+                    # All outputs: an ensemble that is asked for some of them refuses (server issue 7482).
+                    answer = self._client.infer(model, inputs, client_timeout=limit, timeout=wire.microseconds(limit))
+                return wire.picture(answer, self.url)
+            except wire.Unreachable:
+                if not again:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _config(self, model: str) -> Any:
+        with wire.errors(self.url, self.timeout):
+            return self._client.get_model_config(model, client_timeout=self.timeout).config
 
     def _parameter(self, name: str) -> str:
-        with self._errors():
-            config = self._client.get_model_config(MODEL, client_timeout=self.timeout).config
-        if name not in config.parameters:
-            raise ServingError(f"{self.url} serves a model without the parameter {name!r}; is it a danqing server?")
-        return str(config.parameters[name].string_value)
-
-    @contextlib.contextmanager
-    def _errors(self, limit: float | None = None) -> Iterator[None]:
-        from tritonclient.utils import InferenceServerException
-
-        try:
-            yield
-        except InferenceServerException as error:
-            raise ServingError(self._explain(error, self.timeout if limit is None else limit)) from error
-
-    def _explain(self, error: Any, limit: float) -> str:
-        status, message = str(error.status() or ""), str(error.message() or "").strip()
-        if "DEADLINE_EXCEEDED" in status:
-            return f"{self.url} gave no picture within {limit:g} s; try again or allow more time"
-        # Triton reports a refused request and a missing model under other codes; only a lost connection is gRPC's own.
-        if "UNAVAILABLE" in status and ("connect" in message.lower() or "socket" in message.lower()):
-            return f"no server answers at {self.url}; start one with `danqing serve`"
-        first = message.splitlines()[0] if message else status
-        # An ensemble says where in itself it failed; the caller need not know.
-        first = re.sub(r"^(in ensemble '[^']*', )?(\[request id: [^\]]*\] )?", "", first)
-        return f"{self.url}: {first}"
-
-
-def _parse(url: str) -> tuple[str, int, bool]:
-    found = _ADDRESS.match(url.strip())
-    if found is None or (found["scheme"] or "grpc") not in ("grpc", "grpcs"):
-        raise ServingError(f"{url!r} is no address of a server: use grpc://host:port")
-    port = int(found["port"] or DEFAULT_PORT)
-    if not 0 < port < 65536:
-        raise ServingError(f"{url!r}: a port lies between 1 and 65535")
-    return found["host"], port, found["scheme"] == "grpcs"
+        return wire.parameter(self._config(wire.PAINT), name, self.url)

@@ -2,9 +2,15 @@
 
     <target>/<key>/
       danqing/    the ensemble that callers see: prompt, seed, guidance → picture, png
+      edit/       the ensemble that paints into a picture: the same with image and hole
+      preview/    Python: a picture after each step of decoding, as a stream
       tokenize/   Python: checks, words → word pieces
       generate/   onnxruntime: the exported graph
+      restore/    onnxruntime: the graph that `edit` uses
       encode/     Python: pixels → PNG
+
+Painting has a graph of its own because it is what most callers want, and should not wait for an encoder that it does
+not need. A package without the graphs for editing or previews gives a repository without these models.
 
 The key is made of everything that goes in, so that one folder is one content for ever: a new model is a new folder,
 the old one stays as the way back.
@@ -14,14 +20,20 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import shutil
 import string
 from pathlib import Path
 
 from danqing import __version__, files
-from danqing.package import GRAPH, WORDPIECES, Package
+from danqing.package import FIRST, GENERATE, RESTORE, THEN, WORDPIECES, Package, file_of
 
-MODELS = ("danqing", "tokenize", "generate", "encode")
+GRAPHS: dict[str, dict[str, str]] = {
+    "danqing": {}, "tokenize": {}, "encode": {}, "generate": {GENERATE: "model.onnx"},
+    "restore": {RESTORE: "model.onnx"}, "edit": {RESTORE: ""}, "preview": {FIRST: "global.onnx", THEN: "detail.onnx"},
+}  # fmt: skip
+"""Model → the graphs that it needs, and what they are called in its folder ("": another model has it)."""
+MODELS = tuple(GRAPHS)
 _TEMPLATES = Path(__file__).parent / "models"
 _LIBRARY = Path(files.__file__).parent
 
@@ -32,29 +44,31 @@ def build(package: Path, target: Path) -> Path:
     It is whole or not there. Raises StorageError on a damaged package or a target that cannot be written.
     """
     model = Package.read(package)
-    rendered = {name: _render(name, model) for name in MODELS}
+    rendered = {name: _render(name, model) for name, graphs in GRAPHS.items() if set(graphs) <= set(model.graphs)}
     modules = text_modules()
     key = _key(model, rendered, modules)
     folder = Path(target) / key
     if folder.is_dir():
         return folder
     with files.atomic_folder(folder) as new:
-        for name in MODELS:
+        for name, text in rendered.items():
             version = new / name / "1"
             version.mkdir(parents=True)
-            (new / name / "config.pbtxt").write_text(rendered[name], encoding="utf-8")
+            (new / name / "config.pbtxt").write_text(text, encoding="utf-8")
             code = _TEMPLATES / name / "model.py"
             if code.is_file():
                 shutil.copyfile(code, version / "model.py")
+            for graph, file in GRAPHS[name].items():
+                if file:
+                    shutil.copyfile(model.folder / file_of(graph), version / file)
         library = new / "tokenize" / "1" / "danqing"
         library.mkdir()
         (library / "__init__.py").write_text(f'__version__ = "{__version__}"\n', encoding="utf-8")
         for path in modules:
             shutil.copyfile(path, library / path.name)
         shutil.copyfile(model.folder / WORDPIECES, new / "tokenize" / "1" / "wordpieces.json")
-        shutil.copyfile(model.folder / GRAPH, new / "generate" / "1" / "model.onnx")
         if model.weights is not None:
-            _write_weights(model, new / "generate" / "1" / "weights")
+            _write_weights(model, [new / name / "1" for name in rendered if any(GRAPHS[name].values())])
         shutil.copyfile(model.folder / "package.json", new / "danqing" / "1" / "package.json")
     return folder
 
@@ -83,6 +97,9 @@ def _render(name: str, model: Package) -> str:
         size=model.size,
         length=model.text_length,
         guidance=model.guidance,
+        temperature=model.decoding["temperature"],
+        global_steps=int(model.decoding["global_steps"]),
+        detail_steps=int(model.decoding["detail_steps"]),
         model=model.version,
         software=f"danqing {__version__}",
     )
@@ -97,11 +114,18 @@ def _key(model: Package, rendered: dict[str, str], modules: list[Path]) -> str:
     return f"{model.version}-{digest.hexdigest()[:8]}"
 
 
-def _write_weights(model: Package, path: Path) -> None:
-    """The file that a graph without weights names in its `external_data`: single precision, each at its offset."""
+def _write_weights(model: Package, folders: list[Path]) -> None:
+    """The file that all graphs name in their `external_data`: single precision, each at its offset, once on disk."""
     assert model.weights is not None
-    arrays = model.arrays()
-    with open(path, "wb") as file:
-        for name, offset in model.weights.initializers.items():
+    arrays = model.arrays(*model.graphs)
+    offsets = {name: at for graph in model.weights.initializers.values() for name, at in graph.items()}
+    first, *others = (folder / "weights" for folder in folders)
+    with open(first, "wb") as file:
+        for name, offset in offsets.items():
             file.seek(offset)
             file.write(arrays[name].tobytes())
+    for path in others:
+        try:
+            os.link(first, path)
+        except OSError:  # some file systems know no links
+            shutil.copyfile(first, path)

@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2
 
 from danqing import files
 from danqing.errors import DanqingError, StorageError
-from danqing.package import Package
+from danqing.package import SIGNATURES, Package
 from serving.triton import repository as builder
 from serving.triton.repository import MODELS, build
 
@@ -32,20 +32,53 @@ def test_every_configuration_is_one_that_triton_knows(repository, name):
     assert (repository / name / "1").is_dir()
 
 
-def test_the_ensemble_passes_on_what_its_steps_take_and_give(repository):
+@pytest.mark.parametrize("name", ["danqing", "edit"])
+def test_an_ensemble_passes_on_what_its_steps_take_and_give(repository, name):
     """Each tensor that a step reads is written by an earlier step or the caller, with the same type and shape."""
     configs = {name: config(repository, name) for name in MODELS}
-    ensemble = configs["danqing"]
+    ensemble = configs[name]
     known = {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in ensemble.input}
     for step in ensemble.ensemble_scheduling.step:
         model = configs[step.model_name]
-        assert set(step.input_map) == {tensor.name for tensor in model.input}
-        for tensor in model.input:
+        taken = [tensor for tensor in model.input if tensor.name in step.input_map]
+        assert all(tensor.optional for tensor in model.input if tensor not in taken)
+        assert set(step.input_map) == {tensor.name for tensor in taken}
+        for tensor in taken:
             assert known[step.input_map[tensor.name]] == (tensor.data_type, list(tensor.dims))
-        for tensor in model.output:
+        given = [tensor for tensor in model.output if tensor.name in step.output_map]
+        for tensor in given:
             known[step.output_map[tensor.name]] = (tensor.data_type, list(tensor.dims))
     for tensor in ensemble.output:
         assert known[tensor.name] == (tensor.data_type, list(tensor.dims))
+
+
+@pytest.mark.parametrize("name", ["generate", "restore"])
+def test_configuration_package_and_graph_agree_on_every_tensor(repository, package, name):
+    """Names, types and shapes: what Triton is told, what the package says, and what the exported graph has."""
+    triton, model = config(repository, name), Package.read(package)
+    symbols = {"text_length": model.text_length, "size": model.size}
+    kinds = {"tensor(int64)": "int64", "tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(bool)": "bool"}
+    words = {"float32": "FP32"}
+    session = model.session(name)
+    inputs, outputs = SIGNATURES[name]
+    for told, graph, tensors in ((triton.input, session.get_inputs(), inputs),
+                                 (triton.output, session.get_outputs(), outputs)):  # fmt: skip
+        assert [t.name for t in told] == list(tensors) == [t.name for t in graph]
+        for mine, theirs, (kind, batch, *shape) in zip(told, graph, tensors.values(), strict=True):
+            dims = [symbols.get(d, d) for d in shape]
+            assert batch == "batch" and kinds[theirs.type] == kind
+            assert model_config_pb2.DataType.Name(mine.data_type) == f"TYPE_{words.get(kind, kind.upper())}"
+            assert theirs.shape[1:] == dims == (list(mine.dims) if dims else [])
+
+
+def test_weights_lie_on_the_disk_once(repository):
+    files = [path.stat() for path in repository.glob("*/1/weights")]
+    assert len(files) == 3 and len({file.st_ino for file in files}) == 1
+
+
+def test_a_package_that_only_paints_gives_a_repository_that_only_paints(tmp_path):
+    built = build(tiny_package.make(tmp_path / "a").folder, tmp_path / "repositories")
+    assert {path.name for path in built.iterdir()} == {"danqing", "tokenize", "generate", "encode"}
 
 
 def test_sizes_come_from_the_package(repository, package):

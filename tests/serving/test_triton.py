@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -14,8 +15,9 @@ import tritonclient.grpc as grpcclient
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
+from danqing.editing import RESTORING, Editor
 from danqing.errors import DanqingError, ServingError
-from serving.client import Danqing
+from serving.client import AsyncDanqing, Danqing
 from serving.triton.repository import MODELS
 
 PROMPT = "a lone boat under misty mountains, freehand"
@@ -136,7 +138,12 @@ def test_metrics_count_what_was_painted_and_what_was_refused(client, server):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [("", "say what to paint"), ("boat " * 100, "100 word pieces, the model reads 30"), (b"\xff\xfe", "not UTF-8")],
+    [
+        ("", "say what to paint"),
+        ("boat " * 2_000_000, "10000000 characters, 2000 at most"),
+        ("boat " * 100, "100 word pieces, the model reads 30"),
+        (b"\xff\xfe", "not UTF-8"),
+    ],
 )
 def test_the_server_refuses_words_it_cannot_use(raw, words, message):
     with pytest.raises(InferenceServerException, match=message):
@@ -218,6 +225,107 @@ def test_no_server_is_said_with_what_to_do(free_port):
         assert not nobody.ready()
         with pytest.raises(ServingError, match="danqing serve"):
             nobody.paint(PROMPT)
+
+
+def scene(side=200):
+    """A picture larger than the model's, and a hole in it."""
+    y, x = np.mgrid[:side, : side + 40]
+    picture = np.stack([(x + y) % 256, x % 256, y % 256], -1).astype(np.uint8)
+    hole = np.zeros(picture.shape[:2], bool)
+    hole[60:120, 80:150] = True
+    return picture, hole
+
+
+@pytest.fixture(scope="module")
+def editor(package):
+    return Editor.load(package)
+
+
+def test_the_server_edits_as_it_is_edited_in_process(client, editor):
+    picture, hole = scene()
+    ours = editor.restore(picture, hole, "a tall pagoda", seed=5)
+    theirs = np.asarray(client.edit(Image.fromarray(picture), hole, "a tall pagoda", seed=5))
+    assert np.array_equal(theirs[~hole], picture[~hole]) and not np.array_equal(theirs[hole], picture[hole])
+    assert alike(theirs, ours)
+
+
+def test_restoring_is_another_manner_and_takes_a_mask_as_a_picture(client, package):
+    picture, hole = scene(128)
+    mask = Image.fromarray(hole.astype(np.uint8) * 255)
+    restored = client.restore(Image.fromarray(picture), mask, "misty mountains", seed=5)
+    edited = client.edit(Image.fromarray(picture), mask, "misty mountains", seed=5)
+    assert alike(restored, Editor.load(package, RESTORING).restore(picture, hole, "misty mountains", seed=5))
+    assert restored.tobytes() != edited.tobytes()
+
+
+def test_a_picture_of_another_size_than_the_model_takes_is_refused(raw, painter):
+    size = painter.package.size
+    image = grpcclient.InferInput("image", [1, size, size + 1, 3], "UINT8")
+    image.set_data_from_numpy(np.zeros((1, size, size + 1, 3), np.uint8))
+    hole = grpcclient.InferInput("hole", [1, size, size], "BOOL")
+    hole.set_data_from_numpy(np.ones((1, size, size), bool))
+    with pytest.raises(InferenceServerException, match=r"unexpected shape for input 'image'"):
+        raw.infer("edit", [prompt(), image, hole])
+    image.set_shape([1, size, size, 3])
+    image.set_data_from_numpy(np.zeros((1, size, size, 3), np.uint8))
+    with pytest.raises(InferenceServerException, match="the temperature must be"):
+        raw.infer("edit", [prompt(), image, hole, tensor("temperature", "FP32", 0.0)])
+
+
+def test_a_preview_streams_a_picture_a_step_and_ends_with_what_is_painted(client, painter):
+    steps = list(client.preview(PROMPT, seed=7))
+    assert [(s.number, s.steps) for s in steps] == [(k, 8) for k in range(1, 9)]
+    assert all(s.picture.size == (painter.package.size,) * 2 for s in steps)
+    assert len({s.picture.tobytes() for s in steps}) == 8
+    final = np.asarray(painter.paint(PROMPT, seed=7)[0]).astype(int)
+    assert alike(steps[-1].picture, final)
+    away = [np.abs(np.asarray(s.picture) - final).mean() for s in steps]
+    assert away[0] > away[4] > away[-1], "each step brings it nearer to the picture"
+
+
+def test_a_preview_may_be_left_early_and_says_what_is_wrong(client):
+    stream = client.preview(PROMPT, seed=11)
+    assert next(stream).number == 1
+    stream.close()
+    with pytest.raises(ServingError, match="the prompt is empty"):
+        list(client.preview(""))
+    assert len(list(client.preview(PROMPT, seed=12))) == 8
+
+
+def test_many_prompts_are_painted_in_batches(client, painter, server):
+    before = counts(server, "nv_inference_exec_count")["generate"]
+    prompts, seeds = ["bamboo", "plum"] * 6, list(range(500, 512))
+    pictures = client.paint_all(prompts, seeds)
+    assert all(alike(p, painter.paint(t, seed=s)[0]) for p, t, s in zip(pictures, prompts, seeds, strict=True))
+    assert counts(server, "nv_inference_exec_count")["generate"] - before == 2
+
+
+def test_callers_who_come_together_are_painted_together(client, server):
+    runs, rows = (counts(server, f"nv_inference_{name}").get("generate", 0) for name in ("exec_count", "count"))
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda seed: client.paint("plum", seed=seed), range(700, 732)))
+    runs, rows = (counts(server, f"nv_inference_{name}")["generate"] - b
+                  for name, b in (("exec_count", runs), ("count", rows)))  # fmt: skip
+    assert rows == 32 and runs <= 16
+
+
+def test_asyncio_paints_previews_and_gives_up(server, painter):
+    async def all_of_it():
+        async with AsyncDanqing(server.url) as asynchronous:
+            assert await asynchronous.ready()
+            assert await asynchronous.version() == painter.package.version
+            pictures = await asyncio.gather(*(asynchronous.paint("orchid", seed=s) for s in range(800, 808)))
+            steps = [step async for step in asynchronous.preview("orchid", seed=800)]
+            with pytest.raises(ServingError, match="gave no picture within"):
+                await asynchronous.paint("orchid", seed=900, timeout=1e-5)
+            with pytest.raises(ServingError, match="the prompt is empty"):
+                await asynchronous.paint(" ")
+            return pictures, steps
+
+    pictures, steps = asyncio.run(all_of_it())
+    for seed, picture in zip(range(800, 808), pictures, strict=True):
+        assert alike(picture, painter.paint("orchid", seed=seed)[0])
+    assert len(steps) == 8 and alike(steps[-1].picture, pictures[0])
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000", "grpc://", "localhost:port", "grpc://localhost:99999", ""])

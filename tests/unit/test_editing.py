@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from danqing.cli import app
 from danqing.config import Decoding, PainterModel, TokenizerModel
-from danqing.editing import Editor, patches, window
+from danqing.editing import Editor, Manner, patches, window
 from danqing.errors import DanqingError
 from danqing.evaluate import restoring
 from danqing.models import families
 from danqing.models.painter import StackedDecoder
-from danqing.models.restore import Restorer, fill
+from danqing.models.restore import Restorer, fill, squares
 from danqing.models.text import TextEncoder
 
 SHAPE = TokenizerModel(
@@ -27,10 +27,15 @@ SHAPE = TokenizerModel(
 
 
 @pytest.fixture(scope="module")
-def editor() -> Editor:
+def restorer() -> Restorer:
     torch.manual_seed(0)
     painter = StackedDecoder(PainterModel(width=32, depth=1, heads=2), SHAPE)
-    return Editor(Restorer(TextEncoder(32), families.build(SHAPE), painter, Decoding(global_steps=1, detail_steps=2)))
+    return Restorer(TextEncoder(32), families.build(SHAPE), painter, Decoding(global_steps=1, detail_steps=2))
+
+
+@pytest.fixture(scope="module")
+def editor(restorer: Restorer) -> Editor:
+    return Editor(squares(restorer), SHAPE.size, Manner(guidance=2.0, temperature=1.0))
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -60,14 +65,14 @@ def test_what_lies_under_the_mask_is_never_looked_at(editor: Editor, side: int) 
     assert np.array_equal(editor.restore(original, hole, "plum"), editor.restore(white, hole, "plum"))
 
 
-def test_known_codes_are_kept(editor: Editor) -> None:
+def test_known_codes_are_kept(restorer: Restorer) -> None:
     original, hole = picture(64, 64), boxed(64, 64, (0, 16, 0, 64))
-    known = editor.restorer.known(torch.from_numpy(original)[None], torch.from_numpy(hole)[None])
+    known = restorer.known(torch.from_numpy(original)[None], torch.from_numpy(hole)[None])
     kept = known.keep_detail.view(8, 8)
     assert not kept[:2].any() and kept[2:].all(), "two rows of patches lie in the hole"
     assert not known.keep_glob.view(4, 4)[0].any() and known.keep_glob.view(4, 4)[1:].all()
-    features, mask = editor.restorer.generator.text.read(["plum"])
-    codes = editor.restorer.generator.codes(features, mask, torch.tensor([1]), torch.tensor([2.0]), known)
+    features, mask = restorer.generator.text.read(["plum"])
+    codes = restorer.generator.codes(features, mask, torch.tensor([1]), torch.tensor([2.0]), known)
     kept = known.keep_detail[0]
     assert torch.equal(codes.detail[0, :, kept], known.detail[0, :, kept])
     assert torch.equal(codes.glob[known.keep_glob], known.glob[known.keep_glob])

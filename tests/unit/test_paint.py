@@ -136,9 +136,10 @@ def test_another_text_encoder_than_the_models_is_refused(tmp_path):
 
 def test_a_weight_that_no_file_holds_is_named(tmp_path):
     outside = tiny_package.make_box(tmp_path / "box").folder
-    wrong = edited(
-        outside, lambda values: values["weights"]["initializers"].update({"painter.lost": 0}), tmp_path / "wrong"
-    )
+    def lose(values):
+        values["weights"]["initializers"]["generate"]["painter.lost"] = 0
+
+    wrong = edited(outside, lose, tmp_path / "wrong")
     with pytest.raises(StorageError, match="lost"):
         Painter.load(wrong)
 

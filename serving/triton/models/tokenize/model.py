@@ -22,6 +22,7 @@ class TritonPythonModel:
         parameters = json.loads(args["model_config"])["parameters"]
         self.length = int(parameters["length"]["string_value"])
         self.guidance = float(parameters["guidance"]["string_value"])
+        self.temperature = float(parameters["temperature"]["string_value"])
         self.pieces = WordPieces(self.length, path=here / "wordpieces.json")
         self.error = DanqingError
 
@@ -35,31 +36,26 @@ class TritonPythonModel:
             shape = (len(prompts), 1)
             number = self._optional(request, "seed", np.zeros(shape, np.uint64))
             strength = self._optional(request, "guidance", np.full(shape, self.guidance, np.float32))
+            warmth = self._optional(request, "temperature", np.full(shape, self.temperature, np.float32))
             if (number > np.uint64(2**63 - 1)).any():
                 raise self.error(f"the seed is {number.max()}: use a number from 0 to {2**63 - 1}")
             if not ((strength >= 0) & (strength <= 100)).all():
                 raise self.error("the guidance must be a number from 0 to 100, usually between 1 and 8")
+            if not ((warmth > 0) & (warmth <= 10)).all():
+                raise self.error("the temperature must be a number above 0 and at most 10, usually between 0.3 and 1")
             ids, mask = self.pieces(prompts)
         except self.error as error:
             refusal = pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
             return pb_utils.InferenceResponse(error=refusal)
-        outputs = {"ids": ids, "mask": mask, "number": number.astype(np.int64), "strength": strength}
+        number = number.astype(np.int64)
+        outputs = {"ids": ids, "mask": mask, "number": number, "strength": strength, "warmth": warmth}
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in outputs.items()])
 
     def _prompt(self, value):
         try:
-            prompt = value.decode("utf-8")
+            return self.pieces.check(value.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise self.error("the prompt is not UTF-8 text") from error
-        if not prompt.strip():
-            raise self.error("the prompt is empty: say what to paint, e.g. 'a lone boat under misty mountains'")
-        pieces = self.pieces.count(prompt)
-        if pieces > self.length:
-            raise self.error(
-                f"the prompt is too long: {pieces - 2} word pieces, the model reads {self.length - 2}; "
-                "leave something out"
-            )
-        return prompt
 
     @staticmethod
     def _optional(request, name, otherwise):
