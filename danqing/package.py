@@ -106,6 +106,11 @@ class Package:
     def guidance(self) -> float:
         return float(self.decoding["guidance"])
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Steps of decoding: of global and of detail codes."""
+        return int(self.decoding["global_steps"]), int(self.decoding["detail_steps"])
+
     @classmethod
     def read(cls, folder: Path, *, verify: bool = True) -> Package:
         """The package in `folder`; verify: also compare every file with its SHA-256 (0.1 s per 100 MB)."""

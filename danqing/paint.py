@@ -9,7 +9,7 @@ Imports neither torch nor transformers nor the registry's client: from the shell
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ class Painter:
 
     def __init__(self, model: Package, session: ort.InferenceSession, pieces: WordPieces) -> None:
         self.package, self._session, self._pieces = model, session, pieces
+        self._steps: tuple[ort.InferenceSession, ort.InferenceSession] | None = None
 
     @classmethod
     def load(cls, path: Path | None = None, *, verify: bool = True, threads: int = 0) -> Painter:
@@ -76,6 +77,22 @@ class Painter:
             }
             pictures.append(Image.fromarray(np.asarray(self._session.run(["picture"], feeds)[0])[0]))
         return pictures
+
+    def preview(self, prompt: str, seed: int = 0, guidance: float | None = None) -> Iterator[Image]:
+        """The picture after each step of decoding; the last one is what `paint` gives, but for rounding."""
+        import numpy as np
+        from PIL import Image
+
+        from danqing.stepwise import steps
+
+        ids, mask = self._pieces([self._pieces.check(prompt)])
+        strength = check_guidance(self.package.guidance if guidance is None else guidance)
+        asked = {"ids": ids, "mask": mask, "seed": np.array([check_seed(seed)], np.int64),
+                 "guidance": np.array([strength], np.float32)}  # fmt: skip
+        if self._steps is None:
+            self._steps = self.package.session(package.FIRST), self.package.session(package.THEN)
+        for picture in steps(*self._steps, asked, self.package.steps):
+            yield Image.fromarray(picture[0])
 
 
 def check_seed(seed: int) -> int:

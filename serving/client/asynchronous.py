@@ -55,8 +55,6 @@ class AsyncDanqing:
         self, prompt: str, seed: int = 0, guidance: float | None = None, *, timeout: float | None = None
     ) -> Image:
         """The picture, RGB; see `Danqing.paint`. Cancelling the task cancels the request."""
-        from PIL import Image
-
         limit = self.timeout if timeout is None else timeout
         inputs = wire.asked([prompt], [seed], guidance)
         for again in reversed(range(self.retries + 1)):
@@ -65,7 +63,7 @@ class AsyncDanqing:
                     answer = await self._client.infer(
                         wire.PAINT, inputs, client_timeout=limit, timeout=wire.microseconds(limit)
                     )
-                return Image.fromarray(wire.picture(answer, self.url)[0])
+                return wire.pictures(answer, self.url)[0]
             except wire.Unreachable:
                 if not again:
                     raise

@@ -88,13 +88,11 @@ class Danqing:
         *, timeout: float | None = None,
     ) -> list[Image]:  # fmt: skip
         """One picture a prompt, in one call for every 8 of them."""
-        from PIL import Image
-
-        found: list[Image.Image] = []
+        found: list[Image] = []
         for start in range(0, len(prompts), wire.BATCH):
             part = slice(start, start + wire.BATCH)
             inputs = wire.asked(prompts[part], seeds[part], guidance)
-            found += [Image.fromarray(p) for p in self._infer(wire.PAINT, inputs, timeout)]
+            found += self._infer(wire.PAINT, inputs, timeout)
         return found
 
     def preview(
@@ -171,17 +169,16 @@ class Danqing:
             wire.tensor("temperature", np.full((count, 1), manner.temperature, np.float32)),
             wire.tensor("image", np.ascontiguousarray(pictures)), wire.tensor("hole", holes),
         ]  # fmt: skip
-        return self._infer(wire.EDIT, inputs, None)
+        return np.stack([np.asarray(picture) for picture in self._infer(wire.EDIT, inputs, None)])
 
-    def _infer(self, model: str, inputs: list[Any], timeout: float | None) -> np.ndarray:
-        """uint8 (N, S, S, 3)."""
+    def _infer(self, model: str, inputs: list[Any], timeout: float | None) -> list[Image]:
         limit = self.timeout if timeout is None else timeout
         for again in reversed(range(self.retries + 1)):
             try:
                 with wire.errors(self.url, limit):
                     # All outputs: an ensemble that is asked for some of them refuses (server issue 7482).
                     answer = self._client.infer(model, inputs, client_timeout=limit, timeout=wire.microseconds(limit))
-                return wire.picture(answer, self.url)
+                return wire.pictures(answer, self.url)
             except wire.Unreachable:
                 if not again:
                     raise

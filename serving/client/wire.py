@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,22 @@ _KINDS = {"int32": "INT32", "uint64": "UINT64", "float32": "FP32", "uint8": "UIN
 
 class Unreachable(ServingError):
     """Nobody answers there: the one error after which the same call may be tried again at once."""
+
+
+class Overloaded(ServingError):
+    """The server's queue is full."""
+
+
+class TooSlow(ServingError):
+    """No picture within the time allowed."""
+
+
+class Refused(ServingError):
+    """The server does not accept the request as it is."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}")
+        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,12 +87,20 @@ def asked(prompts: Sequence[str], seeds: Sequence[int], guidance: float | None) 
     return inputs
 
 
-def picture(answer: Any, url: str) -> np.ndarray:
-    """uint8 (N, S, S, 3)."""
-    found = answer.as_numpy("picture")
-    if found is None or found.ndim != 4:
+def pictures(answer: Any, url: str) -> list[Image]:
+    """RGB; `info["danqing:model"]` says which model painted it, whatever is served by now."""
+    from PIL import Image
+
+    found, files = answer.as_numpy("picture"), answer.as_numpy("png")
+    if found is None or files is None or found.ndim != 4:
         raise ServingError(f"{url} answered without a picture; is it a danqing server of this version?")
-    return np.asarray(found)
+    made = []
+    for pixels, png in zip(found, files[:, 0], strict=True):
+        picture = Image.fromarray(pixels)
+        with Image.open(io.BytesIO(png)) as file:  # reads the notes only, not the pixels again
+            picture.info.update(file.info)
+        made.append(picture)
+    return made
 
 
 def step(answer: Any) -> Step:
@@ -109,11 +134,17 @@ def errors(url: str, limit: float) -> Iterator[None]:
 def _explained(error: Any, url: str, limit: float) -> ServingError:
     status, message = str(error.status() or ""), str(error.message() or "").strip()
     if "DEADLINE_EXCEEDED" in status:
-        return ServingError(f"{url} gave no picture within {limit:g} s; try again or allow more time")
+        return TooSlow(f"{url} gave no picture within {limit:g} s; try again or allow more time")
     # Triton reports a refused request and a missing model under other codes; only a lost connection is gRPC's own.
     if "UNAVAILABLE" in status and ("connect" in message.lower() or "socket" in message.lower()):
         return Unreachable(f"no server answers at {url}; start one with `danqing serve`")
     first = message.splitlines()[0] if message else status
     # An ensemble says where in itself it failed; the caller need not know.
     first = re.sub(r"^(in ensemble '[^']*', )?(\[request id: [^\]]*\] )?", "", first)
+    if "queue size" in first or "RESOURCE_EXHAUSTED" in status:
+        return Overloaded(f"{url} is busy: {first}; try again later")
+    if "timeout expired" in first.lower():
+        return TooSlow(f"{url} gave no picture within {limit:g} s; try again or allow more time")
+    if "INVALID_ARGUMENT" in status:
+        return Refused(url, first)
     return ServingError(f"{url}: {first}")

@@ -34,6 +34,8 @@ GRAPHS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """Model → the graphs that it needs, and what they are called in its folder ("": another model has it)."""
 MODELS = tuple(GRAPHS)
+_LIBRARIES = {"tokenize": "wordpieces", "preview": "stepwise"}
+"""Python model → the module of danqing that it uses."""
 _TEMPLATES = Path(__file__).parent / "models"
 _LIBRARY = Path(files.__file__).parent
 
@@ -45,8 +47,8 @@ def build(package: Path, target: Path) -> Path:
     """
     model = Package.read(package)
     rendered = {name: _render(name, model) for name, graphs in GRAPHS.items() if set(graphs) <= set(model.graphs)}
-    modules = text_modules()
-    key = _key(model, rendered, modules)
+    modules = {name: modules_of(start) for name, start in _LIBRARIES.items() if name in rendered}
+    key = _key(model, rendered, sorted({path for paths in modules.values() for path in paths}))
     folder = Path(target) / key
     if folder.is_dir():
         return folder
@@ -61,11 +63,12 @@ def build(package: Path, target: Path) -> Path:
             for graph, file in GRAPHS[name].items():
                 if file:
                     shutil.copyfile(model.folder / file_of(graph), version / file)
-        library = new / "tokenize" / "1" / "danqing"
-        library.mkdir()
-        (library / "__init__.py").write_text(f'__version__ = "{__version__}"\n', encoding="utf-8")
-        for path in modules:
-            shutil.copyfile(path, library / path.name)
+        for name, paths in modules.items():
+            library = new / name / "1" / "danqing"
+            library.mkdir()
+            (library / "__init__.py").write_text(f'__version__ = "{__version__}"\n', encoding="utf-8")
+            for path in paths:
+                shutil.copyfile(path, library / path.name)
         shutil.copyfile(model.folder / WORDPIECES, new / "tokenize" / "1" / "wordpieces.json")
         if model.weights is not None:
             _write_weights(model, [new / name / "1" for name in rendered if any(GRAPHS[name].values())])
@@ -73,10 +76,10 @@ def build(package: Path, target: Path) -> Path:
     return folder
 
 
-def text_modules() -> list[Path]:
-    """The files of danqing that `danqing.wordpieces` needs, itself included: what `tokenize` takes along."""
+def modules_of(start: str) -> list[Path]:
+    """The files of danqing that the module `start` needs, itself included: what a Python model takes along."""
     found: dict[str, Path] = {}
-    pending = ["wordpieces"]
+    pending = [start]
     while pending:
         name = pending.pop()
         path = _LIBRARY / f"{name}.py"
@@ -98,8 +101,8 @@ def _render(name: str, model: Package) -> str:
         length=model.text_length,
         guidance=model.guidance,
         temperature=model.decoding["temperature"],
-        global_steps=int(model.decoding["global_steps"]),
-        detail_steps=int(model.decoding["detail_steps"]),
+        global_steps=model.steps[0],
+        detail_steps=model.steps[1],
         model=model.version,
         software=f"danqing {__version__}",
     )

@@ -136,6 +136,7 @@ def test_another_text_encoder_than_the_models_is_refused(tmp_path):
 
 def test_a_weight_that_no_file_holds_is_named(tmp_path):
     outside = tiny_package.make_box(tmp_path / "box").folder
+
     def lose(values):
         values["weights"]["initializers"]["generate"]["painter.lost"] = 0
 

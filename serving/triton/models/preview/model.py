@@ -1,10 +1,11 @@
 """Triton's `preview`: a whole picture after each step of decoding. Runs inside Triton, without danqing.
 
-It keeps the state between the steps (the codes so far) and sends each picture before it computes the next. A caller who
-goes away is not painted for: whether the request is cancelled is asked before every step.
+Each picture is sent before the next is computed, and a caller who goes away is not painted for: whether the request is
+cancelled is asked after every step.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,13 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
         self.tokenize = parameters["tokenize"]
-        self.global_steps, self.detail_steps = int(parameters["global_steps"]), int(parameters["detail_steps"])
+        self.counts = int(parameters["global_steps"]), int(parameters["detail_steps"])
         folder = Path(args["model_repository"]) / args["model_version"]
+        sys.path.insert(0, str(folder))
+        from danqing.stepwise import steps
+
+        self.steps = steps
         self.first, self.then = (self._session(folder / name) for name in ("global.onnx", "detail.onnx"))
-        shapes = {value.name: value.shape for value in self.then.get_inputs()}
-        self.blank = {
-            "glob": np.zeros((1, shapes["glob"][1]), np.int64),
-            "detail": np.zeros((1, *shapes["detail"][1:]), np.int64),
-            "hidden": np.ones((1, shapes["hidden"][1]), bool),
-        }
 
     @staticmethod
     def _session(path):
@@ -55,23 +54,15 @@ class TritonPythonModel:
             for ours, name in (("ids", "ids"), ("mask", "mask"), ("seed", "number"), ("guidance", "strength"))
         }
         asked["seed"], asked["guidance"] = asked["seed"][:, 0], asked["guidance"][:, 0]
-        glob, detail, hidden = self.blank["glob"], self.blank["detail"], self.blank["hidden"]
-        total = self.global_steps + self.detail_steps
-        for number in range(total):
-            if sender.is_cancelled():
-                return
-            if number < self.global_steps:
-                feeds = {**asked, "step": np.array([number]), "glob": glob}
-                glob, picture = self.first.run(["new_glob", "picture"], feeds)
-            else:
-                step = np.array([number - self.global_steps])
-                feeds = {**asked, "step": step, "glob": glob, "detail": detail, "hidden": hidden}
-                detail, hidden, picture = self.then.run(["new_detail", "new_hidden", "picture"], feeds)
+        pictures = self.steps(self.first, self.then, asked, self.counts)
+        for number, picture in enumerate(pictures, 1):
             yield pb_utils.InferenceResponse([
                 pb_utils.Tensor("picture", picture),
-                pb_utils.Tensor("step", np.array([number + 1], np.int32)),
-                pb_utils.Tensor("steps", np.array([total], np.int32)),
+                pb_utils.Tensor("step", np.array([number], np.int32)),
+                pb_utils.Tensor("steps", np.array([sum(self.counts)], np.int32)),
             ])  # fmt: skip
+            if sender.is_cancelled():
+                return
 
     def _read(self, request):
         """Word pieces, seed and guidance by the model that does it for painting: one place for all checks."""
