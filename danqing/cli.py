@@ -145,6 +145,21 @@ def serve(
         serve_command(model, host=host, http=http, grpc=grpc, metrics=metrics, log=log)
 
 
+@app.command(rich_help_panel="Use it")
+def gateway(
+    triton: Annotated[str, typer.Option(help="A server that paints, e.g. grpc://localhost:8001.")] = "",
+    model: _Model = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; for others, --keys is needed.")] = "127.0.0.1",
+    port: int = 3000,
+    keys: Annotated[Optional[Path], typer.Option(help="A file of API keys: a name and a key on each line.")] = None,
+) -> None:
+    """Open the studio page and the HTTP API, in front of a served model or of this process."""
+    with _plain_errors():
+        from serving.gateway.run import run as run_gateway
+
+        run_gateway(triton=triton, model=model, host=host, port=port, keys=keys)
+
+
 @app.command(rich_help_panel="Train it")
 def run(
     profile: Annotated[str, typer.Option(help="Preset: default, debug, gpu or paper.")] = "default",

@@ -1,0 +1,150 @@
+"""What the gateway does with a request, without HTTP: judge, paint, stamp. Routes and tasks share it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+import numpy as np
+from PIL import Image
+
+from danqing.errors import DanqingError
+from danqing.paint import check_guidance, check_seed, enlarge
+from serving.client import Step
+from serving.gateway import metrics
+from serving.gateway.errors import Declined, explained
+from serving.gateway.judging import Judge
+from serving.gateway.stamping import Stamp
+
+if TYPE_CHECKING:
+    from danqing.editing import Editor
+    from serving.gateway.backend import Backend
+    from serving.gateway.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """One picture to paint."""
+
+    prompt: str
+    seed: int | None = None
+    """None takes one by chance."""
+    guidance: float | None = None
+    scale: int | None = None
+    """How much larger than painted; None at least 512 pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Painted:
+    png: bytes
+    seed: int
+    model: str
+    note: str = ""
+    """What was changed about the prompt, and why."""
+
+
+class Gate:
+    """Lets so many in at once; one more is told to come again."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.inside = limit, 0
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        if self.inside >= self.limit:
+            raise Declined(429, "busy", f"{self.limit} requests are being painted; try again in a moment")
+        self.inside += 1
+        metrics.waiting.inc()
+        try:
+            yield
+        finally:
+            self.inside -= 1
+            metrics.waiting.dec()
+
+
+@contextlib.contextmanager
+def explaining() -> Iterator[None]:
+    """What the painter raises, as an answer to the caller."""
+    try:
+        yield
+    except DanqingError as error:
+        raise explained(error) from error
+
+
+class Atelier:
+    def __init__(self, settings: Settings, backend: Backend, judge: Judge, stamp: Stamp) -> None:
+        self.settings, self.backend, self.judge, self.stamp = settings, backend, judge, stamp
+        self.gate = Gate(settings.concurrency)
+
+    async def paint(self, order: Order, *, timeout: float, gated: bool = True) -> Painted:
+        """Raises Declined. gated: count it among the requests at once."""
+        with contextlib.nullcontext() if not gated else self.gate():
+            allowed = await self.judge(order.prompt)
+            with explaining():
+                seed = secrets.randbelow(2**31) if order.seed is None else check_seed(order.seed)
+                guidance = None if order.guidance is None else check_guidance(order.guidance)
+                with metrics.stage("paint"):
+                    picture = await self.backend.paint(allowed.prompt, seed, guidance, timeout)
+            return await self._finish(picture, order, seed, allowed.note)
+
+    async def preview(self, order: Order, *, timeout: float) -> AsyncIterator[Step | Painted]:
+        """The pictures of all steps as they come, the last one stamped. The prompt is judged before the first."""
+        with self.gate():
+            allowed = await self.judge(order.prompt)
+            last = None
+            with explaining():
+                seed = secrets.randbelow(2**31) if order.seed is None else check_seed(order.seed)
+                guidance = None if order.guidance is None else check_guidance(order.guidance)
+                async for step in self.backend.preview(allowed.prompt, seed, guidance, timeout):
+                    last = step
+                    yield step
+            if last is None:
+                raise Declined(503, "not_ready", "the painter ended before it began; try again later")
+            yield await self._finish(last.picture, order, seed, allowed.note)
+
+    async def edit(
+        self, picture: np.ndarray, order: Order, *, hole: np.ndarray | None = None, extend: str = "",
+        strength: float | None = None, restoring: bool = False,
+    ) -> Painted:  # fmt: skip
+        """Paint into the hole, beyond a side, or all over with some strength. Raises Declined."""
+        with self.gate():
+            allowed = await self.judge(order.prompt)
+            with explaining():
+                seed = secrets.randbelow(2**31) if order.seed is None else check_seed(order.seed)
+                editor = await self.backend.editor(restoring)
+
+                def work(editor: Editor = editor) -> np.ndarray:
+                    if hole is not None:
+                        return editor.restore(picture, hole, allowed.prompt, seed=seed, guidance=order.guidance)
+                    if extend:
+                        return editor.extend(picture, allowed.prompt, side=extend, seed=seed, guidance=order.guidance)
+                    return editor.revise(
+                        picture, allowed.prompt, strength=strength or 0, seed=seed, guidance=order.guidance
+                    )
+
+                with metrics.stage("paint"):
+                    made = Image.fromarray(await anyio.to_thread.run_sync(work))
+            made.info["danqing:model"] = editor.version
+            return await self._finish(made, order, seed, allowed.note, scale=1)
+
+    async def _finish(
+        self, picture: Image.Image, order: Order, seed: int, note: str, scale: int | None = None
+    ) -> Painted:
+        model = str(picture.info.get("danqing:model", "unknown"))
+        with metrics.stage("stamp"), explaining():
+            large = enlarge(picture, scale or order.scale)
+            png = await anyio.to_thread.run_sync(self.stamp, large, order.prompt, seed, order.guidance, model)
+        metrics.pictures.labels(model=model).inc()
+        return Painted(png=png, seed=seed, model=model, note=note)
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """A step of a preview: small, and gone in a moment."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

@@ -1,0 +1,48 @@
+"""What the policy says of a prompt, and what becomes of it: painted, changed, shown to a consultant, refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+
+from danqing.lexicon import has_chinese
+from serving.gateway import metrics
+from serving.gateway.errors import Declined
+
+if TYPE_CHECKING:
+    from serving.guard import Approvals, Guard
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allowed:
+    prompt: str
+    """What may be painted."""
+    note: str = ""
+
+
+class Judge:
+    """guard: None lets everything through."""
+
+    def __init__(self, guard: Guard | None, approvals: Approvals | None) -> None:
+        self.guard, self.approvals = guard, approvals
+
+    async def __call__(self, prompt: str) -> Allowed:
+        """Raises Declined (403) on what is refused, or waits for a consultant."""
+        if self.guard is None:
+            return Allowed(prompt=prompt)
+        with metrics.stage("judge"):
+            decision = self.guard.judge(prompt)
+        language = "zh" if has_chinese(prompt) else "en"
+        if decision.action == "anchor":
+            return Allowed(prompt=decision.prompt, note=decision.reason(language))
+        if decision.action == "allow":
+            return Allowed(prompt=decision.prompt)
+        said = {"rule": decision.rule, "reason_zh": decision.reason_zh}
+        if decision.action == "consult" and self.approvals is not None:
+            if await anyio.to_thread.run_sync(self.approvals.approved, prompt, decision.rule):
+                return Allowed(prompt=decision.prompt)
+            asked = await anyio.to_thread.run_sync(self.approvals.submit, prompt, decision.rule, language)
+            raise Declined(403, "needs_approval", decision.reason_en, approval=asked.id, **said)
+        raise Declined(403, "refused", decision.reason_en, **said)

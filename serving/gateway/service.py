@@ -1,0 +1,73 @@
+"""The gateway as a BentoML service: `bentoml serve serving.gateway.service:Gateway`, or `danqing gateway`.
+
+BentoML brings the workers, /livez, /readyz and /metrics; `app.py` brings the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator
+
+import bentoml
+from fastapi import FastAPI
+
+from danqing.package import workspace
+from serving.gateway import tasks
+from serving.gateway.app import create
+from serving.gateway.atelier import Atelier
+from serving.gateway.backend import backend
+from serving.gateway.judging import Judge
+from serving.gateway.settings import Settings
+from serving.gateway.stamping import plain
+
+
+def database(settings: Settings) -> str:
+    if settings.database:
+        return settings.database
+    folder = workspace().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'gateway.db'}"
+
+
+def assemble(settings: Settings) -> tuple[FastAPI, Atelier]:
+    """The application, with a worker for tasks that lives as long as it does."""
+    atelier = Atelier(settings, backend(settings), Judge(None, None), plain)
+    store = tasks.Store(database(settings))
+    app = create(atelier, tasks.routes(atelier, store))
+    inner = app.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        worker = asyncio.create_task(tasks.Worker(atelier, store).run())
+        async with inner(app):
+            yield
+        worker.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await worker
+
+    app.router.lifespan_context = lifespan
+    return app, atelier
+
+
+def _log_lines() -> None:
+    """One line of JSON a request, on standard error; no prompt ever stands in it."""
+    log = logging.getLogger("danqing.gateway")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter('{"at": "%(asctime)s", "log": %(message)s}'))
+    log.handlers, log.propagate, log.level = [handler], False, logging.INFO
+
+
+_log_lines()
+APP, ATELIER = assemble(Settings.read())
+
+
+# Its own access log names no request and would say everything twice.
+@bentoml.service(name="danqing", traffic={"timeout": 120}, logging={"access": {"enabled": False}})
+@bentoml.asgi_app(APP)
+class Gateway:
+    async def __is_ready__(self) -> bool:
+        """Ready while the painter is: a gateway without one is taken out of the rotation, not restarted."""
+        return await ATELIER.backend.ready()
