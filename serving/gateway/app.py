@@ -39,7 +39,7 @@ FormSeed = Annotated[int | None, Form(ge=0, le=MAX_SEED)]
 
 
 class PaintRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, strict=True)
 
     prompt: Prompt
     seed: Seed | None = None

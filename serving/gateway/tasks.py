@@ -134,7 +134,7 @@ class Store:
 
 
 class TaskRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, strict=True)
 
     prompts: Annotated[list[Annotated[str, Field(min_length=1, max_length=2000)]], Field(min_length=1, max_length=1000)]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED // 2, description="Of the first picture; the others count on.")] = 0
