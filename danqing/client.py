@@ -1,0 +1,9 @@
+"""The client of a served danqing, under the name that applications import; it lies in `serving.client`.
+
+    from danqing.client import Danqing
+    Danqing("grpc://localhost:8001").paint("a lone boat under misty mountains, freehand", seed=7)
+"""
+
+from serving.client import AsyncDanqing, Danqing, Step
+
+__all__ = ["AsyncDanqing", "Danqing", "Step"]
