@@ -60,9 +60,7 @@ class AsyncDanqing:
         for again in reversed(range(self.retries + 1)):
             try:
                 with wire.errors(self.url, limit):
-                    answer = await self._client.infer(
-                        wire.PAINT, inputs, client_timeout=limit, timeout=wire.microseconds(limit)
-                    )
+                    answer = await self._client.infer(wire.PAINT, inputs, client_timeout=limit)
                 return wire.pictures(answer, self.url)[0]
             except wire.Unreachable:
                 if not again:

@@ -29,7 +29,7 @@ class Danqing:
     """A served model. One object keeps one connection; it may be shared between threads.
 
     url: `grpc://host:port`, or `grpcs://…` for TLS; the port is 8001 where none is given. timeout: seconds that a call
-    may take at most; the server is told, and gives up on what nobody waits for. retries: how often a call is repeated
+    may take at most. retries: how often a call is repeated
     when the server cannot be reached: painting changes nothing there, so that this is safe.
 
     Every method raises ServingError: no server, too slow, or what the server says against the request; and DanqingError
@@ -177,7 +177,7 @@ class Danqing:
             try:
                 with wire.errors(self.url, limit):
                     # All outputs: an ensemble that is asked for some of them refuses (server issue 7482).
-                    answer = self._client.infer(model, inputs, client_timeout=limit, timeout=wire.microseconds(limit))
+                    answer = self._client.infer(model, inputs, client_timeout=limit)
                 return wire.pictures(answer, self.url)
             except wire.Unreachable:
                 if not again:

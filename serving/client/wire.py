@@ -116,11 +116,6 @@ def parameter(config: Any, name: str, url: str) -> str:
     return str(config.parameters[name].string_value)
 
 
-def microseconds(limit: float) -> int:
-    """A limit as Triton's queue takes it; 0 would mean none."""
-    return max(1, int(limit * 1e6))
-
-
 @contextlib.contextmanager
 def errors(url: str, limit: float) -> Iterator[None]:
     from tritonclient.utils import InferenceServerException
@@ -143,8 +138,6 @@ def _explained(error: Any, url: str, limit: float) -> ServingError:
     first = re.sub(r"^(in ensemble '[^']*', )?(\[request id: [^\]]*\] )?", "", first)
     if "queue size" in first or "RESOURCE_EXHAUSTED" in status:
         return Overloaded(f"{url} is busy: {first}; try again later")
-    if "timeout expired" in first.lower():
-        return TooSlow(f"{url} gave no picture within {limit:g} s; try again or allow more time")
     if "INVALID_ARGUMENT" in status:
         return Refused(url, first)
     return ServingError(f"{url}: {first}")

@@ -20,5 +20,5 @@ def plain(picture: Image, prompt: str, seed: int, guidance: float | None, model:
     for key, value in notes(prompt=prompt, seed=seed, guidance=guidance, model=model).items():
         info.add_text(key, value)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=info)
+    picture.save(buffer, "PNG", pnginfo=info, compress_level=3)
     return buffer.getvalue()

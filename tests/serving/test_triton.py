@@ -17,7 +17,7 @@ from tritonclient.utils import InferenceServerException
 
 from danqing.editing import RESTORING, Editor
 from danqing.errors import DanqingError, ServingError
-from serving.client import AsyncDanqing, Danqing
+from serving.client import AsyncDanqing, Danqing, wire
 from serving.triton.repository import MODELS
 
 PROMPT = "a lone boat under misty mountains, freehand"
@@ -326,6 +326,34 @@ def test_asyncio_paints_previews_and_gives_up(server, painter):
     for seed, picture in zip(range(800, 808), pictures, strict=True):
         assert alike(picture, painter.paint("orchid", seed=seed)[0])
     assert len(steps) == 8 and alike(steps[-1].picture, pictures[0])
+
+
+@pytest.mark.slow
+def test_a_full_queue_says_so_and_the_server_recovers(server, painter):
+    """64 may wait for `generate`; the others are refused at once. Triton paints on for callers who have gone away."""
+
+    async def flood():
+        async with AsyncDanqing(server.url) as asynchronous:
+            asked = [asyncio.create_task(asynchronous.paint("lotus", seed=10_000 + k)) for k in range(120)]
+            done, waiting = set(), set(asked)
+            while not any(isinstance(task.exception(), wire.Overloaded) for task in done):
+                done, waiting = await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION, timeout=60)
+            for task in waiting:
+                task.cancel()
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            for _ in range(300):
+                try:
+                    return found, await asynchronous.paint("lotus", seed=20_000)
+                except wire.Overloaded:
+                    await asyncio.sleep(0.1)
+            raise AssertionError("the server did not recover")
+
+    found, last = asyncio.run(flood())
+    full = [error for error in found if isinstance(error, wire.Overloaded)]
+    given_up = [error for error in found if isinstance(error, asyncio.CancelledError)]
+    assert full and "try again later" in str(full[0])
+    assert len(full) + len(given_up) + sum(isinstance(f, Image.Image) for f in found) == 120
+    assert alike(last, painter.paint("lotus", seed=20_000)[0])
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000", "grpc://", "localhost:port", "grpc://localhost:99999", ""])

@@ -26,5 +26,6 @@ class TritonPythonModel:
 
     def _png(self, picture):
         buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, format="PNG", pnginfo=self.notes)
+        # Level 3 takes half the time of the usual 6, and the file is 5 % larger.
+        Image.fromarray(picture).save(buffer, format="PNG", pnginfo=self.notes, compress_level=3)
         return buffer.getvalue()
