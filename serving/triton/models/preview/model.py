@@ -17,7 +17,7 @@ class TritonPythonModel:
     def initialize(self, args):
         config = json.loads(args["model_config"])
         parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
-        self.tokenize = parameters["tokenize"]
+        self.tokenize = parameters["tokenize_model"]
         self.counts = int(parameters["global_steps"]), int(parameters["detail_steps"])
         folder = Path(args["model_repository"]) / args["model_version"]
         sys.path.insert(0, str(folder))
