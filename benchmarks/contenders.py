@@ -19,7 +19,7 @@ from benchmarks.gpu import Words
 from danqing import config, presets
 from danqing.errors import DanqingError
 from danqing.export.graph import example
-from danqing.export.package import export
+from danqing.export.package import write
 from danqing.models import families
 from danqing.models.clip import Clip, read_config
 from danqing.models.generate import Generator
@@ -27,7 +27,6 @@ from danqing.models.painter import StackedDecoder
 from danqing.models.pixels import to_float
 from danqing.models.quantise import Codebook
 from danqing.models.text import TextEncoder
-from danqing.monitor import Silent
 from danqing.package import GENERATE, Package
 from danqing.train.painter import PainterJob, encode
 from danqing.train.tokenizer import TokenizerJob, perceptual_network
@@ -176,7 +175,7 @@ def served(generator: Generator) -> Paint:
         # Untrained logits are nearly equal, so rounding decides codes: agreement with PyTorch is not asked for.
         asked = config.Export(decoding=generator.decoding, batches=(1,), min_agreement=0.0,
                               graphs=(GENERATE,))  # fmt: skip
-        export(folder, folder, out=folder / "package", config=asked, monitor=Silent(), scratch=folder)
+        write(folder, folder, out=folder / "package", config=asked, lineage={})
         session = Package.read(folder / "package").session(threads=torch.get_num_threads())
 
     def paint(batch: int) -> object:

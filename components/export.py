@@ -1,13 +1,14 @@
 """The component of the step `export`."""
 
 from kfp import dsl
-from kfp.dsl import Input, Markdown, Metrics, Model, Output
+from kfp.dsl import Dataset, Input, Markdown, Metrics, Model, Output
 
 from components import CUDA_IMAGE
 
 
 @dsl.component(base_image=CUDA_IMAGE, install_kfp_package=False)
 def export(
+    corpus: Input[Dataset],
     tokenizer: Input[Model],
     painter: Input[Model],
     out: Output[Model],
@@ -16,12 +17,12 @@ def export(
     profile: str = "default",
     overrides: str = "{}",
 ) -> None:
-    """Write the generator as one ONNX graph, in a package."""
+    """Write the model as ONNX graphs, in a package."""
     from danqing.platform.component import run_component
 
     run_component(
         "export",
-        inputs={"tokenizer": tokenizer, "painter": painter},
+        inputs={"corpus": corpus, "tokenizer": tokenizer, "painter": painter},
         out=out,
         profile=profile,
         overrides=overrides,

@@ -250,6 +250,7 @@ def box(
     tokenizer: Annotated[Path, typer.Option()],
     painter: Annotated[Path, typer.Option()],
     card: Annotated[Path, typer.Option(help="The model card, Markdown.")],
+    corpus: Annotated[Path, typer.Option(help="The works that it was trained on, annotated.")],
     out: Annotated[Path, typer.Option()] = Path("pretrained"),
     assignments: Set = None,
 ) -> None:
@@ -261,7 +262,7 @@ def box(
         settings = presets.resolve("default", presets.parse_assignments(assignments or [])).export
         with files.storage(card):
             text = card.read_text(encoding="utf-8")
-        typer.echo(write_box(tokenizer, painter, text, out=out, config=settings))
+        typer.echo(write_box(tokenizer, painter, text, corpus=corpus, out=out, config=settings))
 
 
 def _step_command(step: steps.Step) -> Any:

@@ -63,7 +63,8 @@ _STEPS = (
                  "painter": "train_painter"}, heavy=True),
     Step(name="gate", section="gate", function="danqing.platform.registry:gate", inputs={"evaluation": "evaluate"}),
     Step(name="export", section="export", function="danqing.export.package:export",
-         inputs={"tokenizer": "train_tokenizer", "painter": "train_painter"}, heavy=True, kind="Model"),
+         inputs={"corpus": "annotate", "tokenizer": "train_tokenizer", "painter": "train_painter"}, heavy=True,
+         kind="Model"),
     Step(name="register", section="register", function="danqing.platform.registry:register",
          inputs={"package": "export", "evaluation": "evaluate", "decision": "gate"}),
 )  # fmt: skip

@@ -69,7 +69,9 @@ def danqing(
         **seeded,
     )  # fmt: skip
     tasks["gate"] = gate(evaluation=of("evaluate"), **plain)
-    tasks["export"] = export(tokenizer=of("train_tokenizer"), painter=of("train_painter"), **plain)
+    tasks["export"] = export(
+        corpus=of("annotate"), tokenizer=of("train_tokenizer"), painter=of("train_painter"), **plain
+    )
     tasks["register"] = register(
         package=of("export"), evaluation=of("evaluate"), decision=of("gate"),
         source=source, data_revision=data_revision, **started,

@@ -159,7 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         inputs = {"corpus": both, "tokenizer": finished[scale.size], "clip": both}  # and CLIP only with painter.clip
         painter = train("painter", name, scale, after, values, inputs)
     card = given.card.read_text(encoding="utf-8")
-    print(json.dumps(write_box(finished[LARGE.size], painter, card, out=box(), config=presets.default().export)))
+    works = work / f"paintings-{LARGE.size}"
+    settings = presets.default().export
+    print(json.dumps(write_box(finished[LARGE.size], painter, card, corpus=works, out=box(), config=settings)))
 
 
 if __name__ == "__main__":

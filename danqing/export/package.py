@@ -24,22 +24,38 @@ from danqing.wordpieces import minilm
 
 
 def export(
-    tokenizer: Path, painter: Path, *, out: Path, config: Export, monitor: Monitor, scratch: Path
+    corpus: Path, tokenizer: Path, painter: Path, *, out: Path, config: Export, monitor: Monitor, scratch: Path
 ) -> dict[str, float | str]:
-    """Write the package; DanqingError if ONNX does not paint what PyTorch paints."""
+    """Write the package; DanqingError if ONNX does not paint what PyTorch paints.
+
+    corpus: what it was trained on, so that a picture can be traced to the nearest works.
+    """
     lineage = {
         "danqing": __version__,
         "tokenizer_sha256": files.sha256(tokenizer / "tokenizer.safetensors"),
         "painter_sha256": files.sha256(painter / "painter.safetensors"),
     }
+    works = index(corpus, out)
     report = write(tokenizer, painter, out=out, config=config, monitor=monitor, lineage=lineage)
     megabytes = sum(f.stat().st_size for f in out.iterdir() if f.is_file()) / 1e6
-    return {"agreement": report["agreement"], "megabytes": megabytes}
+    return {"agreement": report["agreement"], "megabytes": megabytes, "works": works}
 
 
-def write_box(tokenizer: Path, painter: Path, card: str, *, out: Path, config: Export) -> dict[str, float]:
-    """Write the model in the box: half-precision weights, and a card by hand."""
+def index(corpus: Path, out: Path) -> int:
+    """Put the works of the training split beside the model (`danqing.tracing`); returns how many."""
+    from danqing import tracing
+    from danqing.data import corpus as corpora
+
+    found = corpora.load(corpus, "train")
+    return tracing.write(list(found.images), found.frame.to_dict("records"), out)
+
+
+def write_box(
+    tokenizer: Path, painter: Path, card: str, *, corpus: Path, out: Path, config: Export
+) -> dict[str, float]:
+    """Write the model in the box: half-precision weights, and a card by hand. corpus: the works among what it saw."""
     files.write_text(out / "card.md", card)
+    index(corpus, out)
     report = write(tokenizer, painter, out=out, config=config, half=True, lineage={"danqing": __version__})
     return {"agreement": report["agreement"], "bytes": float(sum(f.stat().st_size for f in out.iterdir()))}
 
