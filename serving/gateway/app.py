@@ -48,11 +48,21 @@ class PaintRequest(BaseModel):
     scale: Scale | None = None
 
 
+class NearWork(BaseModel):
+    id: str
+    title: str
+    institution: str
+    licence: str
+    source_url: str
+    similarity: float
+
+
 class PaintedPicture(BaseModel):
     png: str = Field(description="base64")
     seed: int
     model: str
     note: str = Field(default="", description="What was changed about the prompt, and why.")
+    nearest: list[NearWork] = Field(default=[], description="Works of the training that it is most like.")
 
 
 class PaintedPictures(BaseModel):
@@ -188,7 +198,11 @@ def _png(painted: Painted) -> Response:
 
 def _encoded(painted: Painted) -> PaintedPicture:
     png = base64.b64encode(painted.png).decode()
-    return PaintedPicture(png=png, seed=painted.seed, model=painted.model, note=painted.note)
+    nearest = [
+        NearWork(id=n.work.id, title=n.work.title, institution=n.work.institution, licence=n.work.licence,
+                 source_url=n.work.url, similarity=round(n.similarity, 3)) for n in painted.nearest
+    ]  # fmt: skip
+    return PaintedPicture(png=png, seed=painted.seed, model=painted.model, note=painted.note, nearest=nearest)
 
 
 def _line(item: Step | Painted) -> str:

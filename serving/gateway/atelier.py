@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 from danqing.errors import DanqingError
 from danqing.paint import check_guidance, check_seed, enlarge
+from danqing.tracing import Near, Works
 from serving.client import Step
 from serving.gateway import metrics
 from serving.gateway.errors import Declined, explained
@@ -46,6 +47,8 @@ class Painted:
     model: str
     note: str = ""
     """What was changed about the prompt, and why."""
+    nearest: tuple[Near, ...] = ()
+    """The works that the model was trained on and that the picture is most like."""
 
 
 class Gate:
@@ -77,8 +80,11 @@ def explaining() -> Iterator[None]:
 
 
 class Atelier:
-    def __init__(self, settings: Settings, backend: Backend, judge: Judge, stamp: Stamp) -> None:
-        self.settings, self.backend, self.judge, self.stamp = settings, backend, judge, stamp
+    def __init__(
+        self, settings: Settings, backend: Backend, judge: Judge, stamp: Stamp, works: Mapping[str, Works]
+    ) -> None:
+        """works: of the models that may be served, by version."""
+        self.settings, self.backend, self.judge, self.stamp, self.works = settings, backend, judge, stamp, works
         self.gate = Gate(settings.concurrency)
 
     async def paint(self, order: Order, *, timeout: float, gated: bool = True) -> Painted:
@@ -90,7 +96,7 @@ class Atelier:
                 guidance = None if order.guidance is None else check_guidance(order.guidance)
                 with metrics.stage("paint"):
                     picture = await self.backend.paint(allowed.prompt, seed, guidance, timeout)
-            return await self._finish(picture, order, seed, allowed.note)
+            return await self._finish(picture, order, seed, allowed.note, await self._trace(picture))
 
     async def preview(self, order: Order, *, timeout: float) -> AsyncIterator[Step | Painted]:
         """The pictures of all steps as they come, the last one stamped. The prompt is judged before the first."""
@@ -105,7 +111,7 @@ class Atelier:
                     yield step
             if last is None:
                 raise Declined(503, "not_ready", "the painter ended before it began; try again later")
-            yield await self._finish(last.picture, order, seed, allowed.note)
+            yield await self._finish(last.picture, order, seed, allowed.note, await self._trace(last.picture))
 
     async def edit(
         self, picture: np.ndarray, order: Order, *, hole: np.ndarray | None = None, extend: str = "",
@@ -132,15 +138,29 @@ class Atelier:
             made.info["danqing:model"] = editor.version
             return await self._finish(made, order, seed, allowed.note, scale=1)
 
+    async def _trace(self, picture: Image.Image) -> tuple[Near, ...]:
+        """Raises Declined where the picture is as good as a work that the model has seen."""
+        works = self.works.get(str(picture.info.get("danqing:model")))
+        if works is None:
+            return ()
+        with metrics.stage("trace"):
+            nearest = await anyio.to_thread.run_sync(works.nearest, np.asarray(picture))
+        first = nearest[0]
+        if first.similarity >= self.settings.copy_limit:
+            work = f"{first.work.title or first.work.id} ({first.work.institution}, {first.work.licence})"
+            raise Declined(403, "too_near", f"the picture came out too much like {work}; try another seed or prompt")
+        return tuple(nearest)
+
     async def _finish(
-        self, picture: Image.Image, order: Order, seed: int, note: str, scale: int | None = None
-    ) -> Painted:
+        self, picture: Image.Image, order: Order, seed: int, note: str, nearest: tuple[Near, ...] = (),
+        scale: int | None = None,
+    ) -> Painted:  # fmt: skip
         model = str(picture.info.get("danqing:model", "unknown"))
         with metrics.stage("stamp"), explaining():
             large = enlarge(picture, scale or order.scale)
             png = await anyio.to_thread.run_sync(self.stamp, large, order.prompt, seed, order.guidance, model)
         metrics.pictures.labels(model=model).inc()
-        return Painted(png=png, seed=seed, model=model, note=note)
+        return Painted(png=png, seed=seed, model=model, note=note, nearest=nearest)
 
 
 def jpeg(picture: Image.Image) -> bytes:

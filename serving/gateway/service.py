@@ -10,11 +10,14 @@ import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import bentoml
 from fastapi import FastAPI
 
-from danqing.package import workspace
+from danqing.package import Package, champion, workspace
+from danqing.pretrained import box
+from danqing.tracing import Works
 from serving.gateway import tasks
 from serving.gateway.app import create
 from serving.gateway.atelier import Atelier
@@ -32,9 +35,19 @@ def database(settings: Settings) -> str:
     return f"sqlite:///{folder / 'gateway.db'}"
 
 
+def works_of(settings: Settings) -> dict[str, Works]:
+    """What the champion and the model in the box were trained on, by version."""
+    found = {}
+    for folder in {box(), champion(), *([Path(settings.model)] if settings.model else [])}:
+        package, works = Package.read(folder, verify=False), Works.load(folder)
+        if works is not None:
+            found[package.version] = works
+    return found
+
+
 def assemble(settings: Settings) -> tuple[FastAPI, Atelier]:
     """The application, with a worker for tasks that lives as long as it does."""
-    atelier = Atelier(settings, backend(settings), Judge(None, None), plain)
+    atelier = Atelier(settings, backend(settings), Judge(None, None), plain, works_of(settings))
     store = tasks.Store(database(settings))
     app = create(atelier, tasks.routes(atelier, store))
     inner = app.router.lifespan_context

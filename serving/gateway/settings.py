@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from danqing.errors import ConfigError
+from danqing.tracing import COPY
 from danqing.values import at_least, build, require
 
 PREFIX = "DANQING_GATEWAY_"
@@ -39,6 +40,8 @@ class Settings:
     """Pictures of one task."""
     keep_hours: float = 24.0
     """How long a finished task's pictures are kept."""
+    copy_limit: float = COPY
+    """Similarity to a work of the training from which a picture is withheld."""
     database: str = ""
     """SQLAlchemy's URL for tasks and approvals; empty is an SQLite file in danqing's cache folder."""
 

@@ -71,6 +71,17 @@ def test_several_pictures_are_json_with_seeds_that_count_on(http):
     assert single.json()["pictures"][0]["png"] == body["pictures"][1]["png"]
 
 
+def test_a_picture_names_the_nearest_works_and_a_copy_is_withheld(tmp_path, package):
+    asked = {"prompt": PROMPT, "seed": 7, "scale": 1}
+    with TestClient(gateway(tmp_path, model=str(package))[0]) as http:
+        picture = http.post("/paint", json=asked, headers={"accept": "application/json"}).json()["pictures"][0]
+        assert len(picture["nearest"]) == 3 and picture["nearest"][0]["licence"] == "CC0-1.0"
+        assert picture["nearest"][0]["similarity"] >= picture["nearest"][1]["similarity"]
+    with TestClient(gateway(tmp_path, model=str(package), copy_limit=0.1)[0]) as http:
+        answer = http.post("/paint", json=asked)
+        assert (answer.status_code, answer.json()["code"]) == (403, "too_near")
+
+
 def test_a_preview_is_a_line_a_step_and_then_the_picture(http):
     asked = {"prompt": PROMPT, "seed": 7, "scale": 1}
     lines = [json.loads(line) for line in http.post("/preview", json=asked).text.splitlines()]
