@@ -90,7 +90,7 @@ class Server:
         if not self.repository.is_dir():
             raise ServingError(f"{self.repository}: there is no such model repository; build one from a package")
         installation = install.ensure(self._say)
-        self.http, self.grpc, self.metrics = _ports(self.host, self._wanted)
+        self._wanted = self.http, self.grpc, self.metrics = _ports(self.host, self._wanted)
         if self._log_path is None:
             handle, name = tempfile.mkstemp(prefix="danqing-triton-", suffix=".log")
             os.close(handle)
@@ -160,10 +160,31 @@ class Server:
             )
         return text
 
-    def wait(self) -> int:
-        """Block until the server ends; its exit status."""
+    def watch(self, interval: float = 1.0) -> int:
+        """Block until the server ends; its exit status.
+
+        A model's process that has ended is not started again by Triton, which goes on calling itself ready
+        (https://github.com/triton-inference-server/server/issues/8604): then all of it is started anew, on its ports.
+        """
         assert self._process is not None
-        return self._process.wait()
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(interval)
+            if self.crippled():
+                self._say("a model's process has ended: Triton is started anew")
+                self.stop()
+                self.start()
+
+    def crippled(self) -> bool:
+        """Whether a process of a model has ended; callers of that model get errors then."""
+        assert self._process is not None
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                # The name, in brackets, may hold anything; state and parent follow it.
+                state, parent = entry.read_text().rpartition(")")[2].split()[:2]
+                if int(parent) == self._process.pid and state == "Z":
+                    return True
+        return False
 
     def stop(self) -> None:
         """End the server and its model processes; returns when they are gone and the ports are free again."""
@@ -254,7 +275,7 @@ def serve(
             say(f'try: danqing paint "a lone boat under misty mountains, freehand" --url {server.url} -o boat.png')
             say(f"on a GPU, by NVIDIA's image: {docker_line(repository)}")
             say("Ctrl-C stops it")
-            status = server.wait()
+            status = server.watch()
             raise ServingError(f"tritonserver ended with status {status}: {server.last_lines()}")
     except KeyboardInterrupt:
         say("stopped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -9,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,15 @@ from serving.triton import install
 from serving.triton.server import Server, docker_line
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def children(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(entry.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(entry.parent.name))
+    return found
 
 
 def members(group: int) -> list[int]:
@@ -139,3 +151,29 @@ def test_danqing_serve_serves_danqing_paint_until_it_is_told_to_stop(package, tm
         serving.send_signal(signal.SIGTERM)
         assert serving.wait(60) == 0
     assert "Started GRPCInferenceService" in (tmp_path / "triton.log").read_text()
+
+
+@pytest.mark.slow
+def test_a_model_process_that_dies_is_noticed_and_the_server_paints_again(package, repository):
+    """Triton 2.51 neither starts it again nor says that it is not ready: danqing serve looks after it."""
+    said = []
+    with Server(repository, say=said.append) as server, Danqing(server.url, timeout=20) as client:
+        before, ports = client.paint("bamboo", seed=1), (server.http, server.grpc, server.metrics)
+        assert not server.crippled()
+        stub = next(child for child in children(server._process.pid)
+                    if f"{repository}/generate".encode() in Path(f"/proc/{child}/cmdline").read_bytes())  # fmt: skip
+        os.kill(stub, signal.SIGKILL)
+        with pytest.raises(ServingError, match="not healthy"):
+            client.paint("bamboo", seed=2)
+        watching = threading.Thread(target=server.watch, args=(0.2,), daemon=True)
+        watching.start()
+        for _ in range(300):
+            if said and client.ready():
+                break
+            time.sleep(0.1)
+        assert client.paint("bamboo", seed=1).tobytes() == before.tobytes()
+        assert (server.http, server.grpc, server.metrics) == ports and not server.crippled()
+        assert said == ["a model's process has ended: Triton is started anew"]
+        os.kill(server._process.pid, signal.SIGTERM)
+        watching.join(30)
+        assert not watching.is_alive()
