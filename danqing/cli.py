@@ -129,6 +129,25 @@ def edit(
                      guidance=guidance, model=model, say=typer.echo)  # fmt: skip
 
 
+@app.command("inspect", rich_help_panel="Use it")
+def inspect_picture(
+    picture: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    trust: Annotated[
+        Optional[Path], typer.Option(help="PEM of the CAs whose signers are trusted; others then fail.")
+    ] = None,
+    secret: Annotated[
+        Optional[Path], typer.Option(help="File of the deployment's secret [default: $DANQING_PROVENANCE_SECRET].")
+    ] = None,
+) -> None:
+    """Say where a picture comes from, and what was tampered with: exit status 0 nothing, 1 something, 2 no origin."""
+    from danqing.commands.inspect import inspect_command
+
+    with _plain_errors():
+        code = inspect_command(picture, as_json=as_json, trust=trust, secret=secret, say=typer.echo)
+    raise typer.Exit(code)
+
+
 @app.command(rich_help_panel="Use it")
 def serve(
     model: _Model = None,
