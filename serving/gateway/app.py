@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio.to_thread
 from fastapi import APIRouter, FastAPI, File, Form, Header, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, StreamingResponse
@@ -17,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 import danqing
-from danqing import taxonomy
+from danqing import provenance, taxonomy
+from danqing.errors import DataError
 from danqing.paint import MAX_SEED
 from serving.client import Step
 from serving.gateway import middleware, pictures
@@ -69,6 +72,22 @@ class PaintedPictures(BaseModel):
     pictures: list[PaintedPicture]
 
 
+class Layer(BaseModel):
+    name: str
+    state: str = Field(description="intact, untrusted, tampered or absent")
+    why: str
+    fields: dict[str, str]
+
+
+class Inspection(BaseModel):
+    format: str
+    width: int
+    height: int
+    verdict: str = Field(description="The worst of the layers that are there.")
+    summary: str
+    layers: list[Layer]
+
+
 class Word(BaseModel):
     en: str
     zh: str
@@ -77,6 +96,7 @@ class Word(BaseModel):
 def create(atelier: Atelier, *extra: APIRouter) -> FastAPI:
     """The application; its middleware asks for keys and limits as `atelier.settings` says. extra: more routes."""
     settings = atelier.settings
+    secret = provenance.read_secret(Path(settings.secret) if settings.secret else None)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -169,6 +189,16 @@ def create(atelier: Atelier, *extra: APIRouter) -> FastAPI:
             hole = pictures.read_box(box, original)
         order = Order(prompt=prompt, seed=seed, guidance=guidance)
         return _png(await atelier.edit(original, order, hole=hole, extend=extend, strength=strength))
+
+    @app.post("/inspect", tags=["about"], responses=documented(400, 401, 413))
+    async def inspect(picture: Picture) -> Inspection:
+        """Where a picture comes from, layer by layer, and what was tampered with."""
+        data = await picture.read()
+        try:
+            found = await anyio.to_thread.run_sync(functools.partial(provenance.inspect, data, secret=secret))
+        except DataError as error:
+            raise Declined(400, "bad_input", f"picture: {error}", field="picture") from None
+        return Inspection(**found.as_dict())
 
     @app.get("/styles", tags=["about"], responses=documented(401))
     async def styles() -> dict[str, list[Word]]:

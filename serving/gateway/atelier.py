@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -136,7 +137,7 @@ class Atelier:
                 with metrics.stage("paint"):
                     made = Image.fromarray(await anyio.to_thread.run_sync(work))
             made.info["danqing:model"] = editor.version
-            return await self._finish(made, order, seed, allowed.note, scale=1)
+            return await self._finish(made, order, seed, allowed.note, edited=True)
 
     async def _trace(self, picture: Image.Image) -> tuple[Near, ...]:
         """Raises Declined where the picture is as good as a work that the model has seen."""
@@ -153,12 +154,16 @@ class Atelier:
 
     async def _finish(
         self, picture: Image.Image, order: Order, seed: int, note: str, nearest: tuple[Near, ...] = (),
-        scale: int | None = None,
+        edited: bool = False,
     ) -> Painted:  # fmt: skip
         model = str(picture.info.get("danqing:model", "unknown"))
         with metrics.stage("stamp"), explaining():
-            large = enlarge(picture, scale or order.scale)
-            png = await anyio.to_thread.run_sync(self.stamp, large, order.prompt, seed, order.guidance, model)
+            large = enlarge(picture, 1 if edited else order.scale)
+            write = functools.partial(
+                self.stamp, large, prompt=order.prompt, seed=seed, guidance=order.guidance, model=model,
+                nearest=nearest, edited=edited,
+            )  # fmt: skip
+            png = await anyio.to_thread.run_sync(write)
         metrics.pictures.labels(model=model).inc()
         return Painted(png=png, seed=seed, model=model, note=note, nearest=nearest)
 

@@ -24,7 +24,7 @@ from serving.gateway.atelier import Atelier
 from serving.gateway.backend import backend
 from serving.gateway.judging import Judge
 from serving.gateway.settings import Settings
-from serving.gateway.stamping import plain
+from serving.gateway.stamping import stamping
 
 
 def database(settings: Settings) -> str:
@@ -47,7 +47,7 @@ def works_of(settings: Settings) -> dict[str, Works]:
 
 def assemble(settings: Settings) -> tuple[FastAPI, Atelier]:
     """The application, with a worker for tasks that lives as long as it does."""
-    atelier = Atelier(settings, backend(settings), Judge(None, None), plain, works_of(settings))
+    atelier = Atelier(settings, backend(settings), Judge(None, None), stamping(settings, ""), works_of(settings))
     store = tasks.Store(database(settings))
     app = create(atelier, tasks.routes(atelier, store))
     inner = app.router.lifespan_context

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from danqing.errors import ConfigError
 from danqing.tracing import COPY
@@ -40,6 +41,16 @@ class Settings:
     """Pictures of one task."""
     keep_hours: float = 24.0
     """How long a finished task's pictures are kept."""
+    layers: tuple[str, ...] = ("text", "aigc", "c2pa", "watermark")
+    """What says in a picture where it comes from (`danqing.provenance`)."""
+    label: Literal["", "zh", "en"] = ""
+    """The visible label: zh, en, or none."""
+    producer: str = "danqing"
+    certificate: str = ""
+    """PEM with which pictures are signed; empty makes one for development, which nobody trusts."""
+    key: str = ""
+    secret: str = ""
+    """A file that keys watermark and prompt digests."""
     copy_limit: float = COPY
     """Similarity to a work of the training from which a picture is withheld."""
     database: str = ""
@@ -47,6 +58,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least(self, "gateway", port=0, concurrency=1, max_bytes=1000, max_pixels=1, max_pictures=1, max_task=1)
+        wrong = ", ".join(set(self.layers) - {"text", "aigc", "c2pa", "watermark"})
+        require(not wrong, f"gateway.layers has {wrong}: the layers are text, aigc, c2pa and watermark")
         require(self.timeout > 0, f"gateway.timeout is {self.timeout}: seconds above 0 are needed")
         require(
             bool(self.keys_file) or loopback(self.host),

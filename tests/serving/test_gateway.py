@@ -23,8 +23,9 @@ from serving.gateway.settings import Settings
 PROMPT = "a lone boat under misty mountains, freehand"
 
 
-def gateway(tmp_path, **values):
-    return assemble(Settings(database=f"sqlite:///{tmp_path / 'gateway.db'}", **values))
+def gateway(tmp_path, layers=("text",), **values):
+    """Without the layers that change pixels or take the time, where they are not the point."""
+    return assemble(Settings(database=f"sqlite:///{tmp_path / 'gateway.db'}", layers=layers, **values))
 
 
 @pytest.fixture(scope="module", params=["in process", "triton"])
@@ -80,6 +81,30 @@ def test_a_picture_names_the_nearest_works_and_a_copy_is_withheld(tmp_path, pack
     with TestClient(gateway(tmp_path, model=str(package), copy_limit=0.1)[0]) as http:
         answer = http.post("/paint", json=asked)
         assert (answer.status_code, answer.json()["code"]) == (403, "too_near")
+
+
+def test_every_picture_carries_its_origin_and_the_gateway_reads_it_back(tmp_path, package, painter):
+    layers = ("text", "aigc", "c2pa", "watermark")
+    with TestClient(gateway(tmp_path, layers, model=str(package))[0]) as http:
+        answer = http.post("/paint", json={"prompt": PROMPT, "seed": 7})
+        found = http.post("/inspect", files={"picture": ("a.png", answer.content, "image/png")}).json()
+        states = {layer["name"]: layer["state"] for layer in found["layers"]}
+        assert states == {"text": "intact", "aigc": "intact", "c2pa": "untrusted", "watermark": "intact"}
+        fields = next(layer["fields"] for layer in found["layers"] if layer["name"] == "text")
+        assert fields["danqing:model"] == painter.package.version and fields["danqing:seed"] == "7"
+        assert len(json.loads(fields["danqing:nearest"])) == 3 and PROMPT not in str(found)
+
+        pixels = np.asarray(opened(answer)).copy()
+        pixels[:40, :40] = 0
+        changed = http.post("/inspect", files={"picture": png(pixels)}).json()
+        assert changed["verdict"] != "absent" and changed["layers"][0]["state"] == "absent"
+
+        picture, mask = scene()
+        restored = http.post("/restore", files={"picture": png(picture), "mask": png(mask)})
+        assert np.array_equal(np.asarray(opened(restored))[mask == 0], picture[mask == 0])
+        found = http.post("/inspect", files={"picture": ("a.png", restored.content, "image/png")}).json()
+        assert [layer["state"] for layer in found["layers"]] == ["intact", "intact", "untrusted", "absent"]
+        assert http.post("/inspect", files={"picture": ("a", b"no picture")}).status_code == 400
 
 
 def test_a_preview_is_a_line_a_step_and_then_the_picture(http):
