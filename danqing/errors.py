@@ -18,6 +18,10 @@ class ConfigError(DanqingError):
     exit_code = 2
 
 
+class GuardError(ConfigError):
+    """The guard's policy is wrong."""
+
+
 class DataError(DanqingError):
     """Pictures, metadata or a corpus cannot be used."""
 
