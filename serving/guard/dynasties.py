@@ -22,6 +22,8 @@ _LOOK_AHEAD = 6
 """Words after a name in which stands what it is said of: "Tang dynasty ladies' silk robes"."""
 _AND = frozenset({"and", "or", "&", "与", "和", "及"})
 
+_SAID_OF = ("scene", "content", "manner", "heirlooms")
+
 Role = Literal["content", "manner", "after"]
 Form = Literal["name", "whole", "dress", "person"]
 Found = Mapping[str, Sequence[Hit]]
@@ -30,6 +32,8 @@ Found = Mapping[str, Sequence[Hit]]
 class _Date(NamedTuple):
     of: frozenset[str]
     form: Form
+    begins: int | None = None
+    """The atom where a pair of names begins, of which this is the second."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +70,7 @@ class Anchor:
         """None where nothing is mixed. found: the hits of `Policy.dynasty_words` in `atoms`, the atoms of `prompt`."""
         mixing = "dynasties.mixing" in found
         mentions = self._described(self._dated(atoms, found, mixing), atoms, found)
-        people = [mention.of for mention in mentions if mention.form == "person"]
+        people = [mention.of for mention in mentions if mention.form == "person" and mention.role == "content"]
         if people and not frozenset.intersection(*people):
             return Mixture(prompt=None)
         if mixing and not _common([mention.of for mention in mentions if mention.role != "after"]):
@@ -85,6 +89,8 @@ class Anchor:
         """Where the prompt says a time. A bare name says one before a mark (Tang *dynasty*), joined to a name that does
         (*Tang* and Ming dress), or beside another where mixing is asked for (唐明混搭)."""
         marks = {hit.start for hit in found.get("dynasties.marks", ()) if atoms[hit.start].gap is not Gap.BREAK}
+        described = marks | {hit.start for name in _SAID_OF for hit in found.get(f"dynasties.{name}", ())
+                             if atoms[hit.start].gap is not Gap.BREAK}  # fmt: skip
         names = {hit.start: (hit, key) for key in self._order for hit in found.get(f"dynasties.name.{key}", ())}
         dated: dict[Hit, _Date] = {}
         for start in sorted(names, reverse=True):
@@ -94,8 +100,11 @@ class Anchor:
             other, its_key = names.get(after + joined) or names.get(after + 1) or (None, key)
             years = self._order[its_key] - self._order[key]
             if other is not None and years == 1 and not mixing:
-                continue  # 唐宋, 元末明初, Song and Yuan masters: a pair that names one tradition
-            if after in marks or (joined and other in dated):
+                if other in dated:  # 唐宋, 元末明初, Song and Yuan masters: a pair that names one tradition
+                    dated[other] = dated[other]._replace(begins=start)
+                continue
+            # One Chinese character is more often a part of another word (清风) than an English name is another name.
+            if after in (marks if atoms[start].kind == "han" else described) or (joined and other in dated):
                 dated[hit] = _Date(frozenset({key}), "name")
             elif mixing and other is not None and years > 0:
                 dated[hit] = _Date(frozenset({key}), "name")
@@ -115,13 +124,13 @@ class Anchor:
                 order.append(hit)
         led = {following(hit.end, atoms) for hit in found.get("dynasties.after", ())}
         places = {name: sorted(hit.start for hit in found.get(f"dynasties.{name}", ()))
-                  for name in ("scene", "content", "manner", "heirlooms")}  # fmt: skip
+                  for name in _SAID_OF}  # fmt: skip
         mentions = []
         for hit, then in itertools.pairwise([*order, Hit(len(atoms), len(atoms))]):
             end = _said_until(atoms, hit.end, then.start)
             said = {name for name, starts in places.items() if _any_between(starts, hit.end, end)}
             seen = dated[hit].form in ("dress", "person") or not said.isdisjoint({"content", "scene"})
-            role: Role = "after" if hit.start in led else "manner" if "manner" in said and not seen else "content"
+            role: Role = "after" if (hit.start if dated[hit].begins is None else dated[hit].begins) in led else "manner" if "manner" in said and not seen else "content"
             mentions.append(Mention(hit=hit, of=dated[hit].of, form=dated[hit].form, role=role,
                                     scene="scene" in said, heirloom="heirlooms" in said))  # fmt: skip
         return mentions

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """Something in both languages. In a reason `{kept}` and `{dropped}` stand for the names where dynasties are mixed."""
+    """Something in both languages. In a reason `{kept}` and `{dropped}` stand for names where dynasties are mixed."""
 
     en: str
     zh: str
@@ -58,13 +58,14 @@ class Rule:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dynasty:
     """key: for the lists below. en, zh: names that need a mark after them, the first one put in place of others.
-    whole: names that need none. called: the full name."""
+    whole: names that need none. unless: longer names that hold one. called: the full name."""
 
     key: str
     called: Told
     en: tuple[str, ...] = ()
     zh: tuple[str, ...] = ()
-    whole: WordList = WordList()
+    whole: WordList = field(default_factory=WordList)
+    unless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,12 +132,13 @@ class Policy:
                 _need(bool(rule.looks_for) != bool(rule.dynasties), "looks_for or dynasties is needed, and not both")
                 _need((rule.kind == "anchor") == (rule.dynasties == "mixed"),
                       "kind: anchor goes with dynasties: mixed")  # fmt: skip
-                for field in ("en", "zh"):
-                    _need(bool(getattr(rule.reason, field).strip()), f"reason.{field} is empty; say it to the user")
+                for language in ("en", "zh"):
+                    reason = getattr(rule.reason, language)
+                    _need(bool(reason.strip()), f"reason.{language} is empty; say it to the user")
                     try:
-                        getattr(rule.reason, field).format(kept="", dropped="")
+                        reason.format(kept="", dropped="")
                     except (KeyError, IndexError, ValueError):
-                        _need(False, f"reason.{field}: only {{kept}} and {{dropped}} may stand in braces")
+                        _need(False, f"reason.{language}: only {{kept}} and {{dropped}} may stand in braces")
                 for search in rule.looks_for:
                     for name in filter(None, (search.words, search.near)):
                         _need(
@@ -150,18 +152,18 @@ class Policy:
                 for key in dated.of:
                     _need(key in keys, f"of: no dynasty {key!r} (entry {place} of dress and people)")
         for name, words in (*self.words.items(), *self.dynasty_words().items()):
-            for field in dataclasses.fields(WordList):
-                for expression in getattr(words, field.name):
-                    with _located(path, f"words {name!r}, {field.name}, {expression!r}"):
+            for role in dataclasses.fields(WordList):
+                for expression in getattr(words, role.name):
+                    with _located(path, f"words {name!r}, {role.name}, {expression!r}"):
                         list(forms(expression))
 
     def dynasty_words(self) -> dict[str, WordList]:
         """The lists behind the dynasties, by a name that no list of a curator has."""
         told = self.dynasties
-        lists = {f"dynasties.{field}": getattr(told, field)
-                 for field in ("marks", "scene", "content", "manner", "after", "heirlooms", "mixing")}  # fmt: skip
+        lists = {f"dynasties.{name}": getattr(told, name)
+                 for name in ("marks", "scene", "content", "manner", "after", "heirlooms", "mixing")}  # fmt: skip
         for dynasty in told.names:
-            lists[f"dynasties.name.{dynasty.key}"] = WordList(en=dynasty.en, zh=dynasty.zh)
+            lists[f"dynasties.name.{dynasty.key}"] = WordList(en=dynasty.en, zh=dynasty.zh, unless=dynasty.unless)
             lists[f"dynasties.whole.{dynasty.key}"] = dynasty.whole
         for kind in ("dress", "people"):
             lists |= {f"dynasties.{kind}.{k}": dated.words for k, dated in enumerate(getattr(told, kind))}
@@ -210,7 +212,7 @@ def _rule(raw: Any, number: int, path: Path) -> Rule:
 def _made(kind: type[T], raw: Any, path: Path, where: str) -> T:
     with _located(path, where):
         _need(isinstance(raw, dict), "fields are needed")
-        missing = [field.name for field in dataclasses.fields(kind)  # type: ignore[arg-type]
-                   if field.default is dataclasses.MISSING and field.name not in raw]  # fmt: skip
+        missing = [one.name for one in dataclasses.fields(kind)  # type: ignore[arg-type]
+                   if one.default is one.default_factory is dataclasses.MISSING and one.name not in raw]  # fmt: skip
         _need(not missing, f"{' and '.join(missing)} is missing")
         return values.build(kind, raw)
