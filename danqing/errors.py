@@ -50,6 +50,10 @@ class ServingError(DanqingError):
     exit_code = 6
 
 
+class ApprovalError(ServingError):
+    """The consultant's queue cannot be used, or refuses a request or decision."""
+
+
 class RegistryError(DanqingError):
     """The model registry cannot be reached or does not hold what is asked for."""
 

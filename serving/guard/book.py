@@ -140,8 +140,10 @@ class Book:
         result = {}
         for (owner, role), hits in found.items():
             if role == "word":
-                others = (found.get((owner, other), set()) for other in ("unless", "not_before", "not_after"))
-                kept = _allowed(sorted(hits), *others, atoms)
+                kept = _allowed(
+                    sorted(hits), found.get((owner, "unless"), set()), found.get((owner, "not_before"), set()),
+                    found.get((owner, "not_after"), set()), atoms,
+                )  # fmt: skip
                 if kept:
                     result[owner] = kept
         return result

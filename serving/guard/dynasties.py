@@ -130,7 +130,13 @@ class Anchor:
             end = _said_until(atoms, hit.end, then.start)
             said = {name for name, starts in places.items() if _any_between(starts, hit.end, end)}
             seen = dated[hit].form in ("dress", "person") or not said.isdisjoint({"content", "scene"})
-            role: Role = "after" if (hit.start if dated[hit].begins is None else dated[hit].begins) in led else "manner" if "manner" in said and not seen else "content"
+            role: Role = (
+                "after"
+                if (hit.start if dated[hit].begins is None else dated[hit].begins) in led
+                else "manner"
+                if "manner" in said and not seen
+                else "content"
+            )
             mentions.append(Mention(hit=hit, of=dated[hit].of, form=dated[hit].form, role=role,
                                     scene="scene" in said, heirloom="heirlooms" in said))  # fmt: skip
         return mentions
@@ -138,12 +144,14 @@ class Anchor:
     def _clashing(self, mentions: Sequence[Mention], role: Role) -> list[tuple[Mention, str]]:
         """The mentions of one role that do not fit the main one, each with the dynasty that is kept.
 
-        The main one is a person, who cannot be dropped, else what is said of the scene, else what comes first.
+        The main one is a person, who cannot be dropped, else what is said of the scene, else what comes first. Things
+        that outlive their time are of no time by themselves: a shelf may hold a Shang bronze and a Song bowl.
         """
         ours = [mention for mention in mentions if mention.role == role]
         kept: frozenset[str] = frozenset()
         for mention in sorted(ours, key=lambda m: (m.form != "person", not m.scene, m.hit)):
-            kept = (kept & mention.of) or kept or mention.of
+            if mention.scene or not mention.heirloom:
+                kept = (kept & mention.of) or kept or mention.of
         if not kept:
             return []
         main = self._earliest(kept)
