@@ -5,17 +5,16 @@ This file only reads the command line and calls; nothing heavy is imported befor
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
 from danqing import __version__, config, presets, steps
+from danqing.commands import approvals
+from danqing.commands.errors import plain_errors as _plain_errors
 from danqing.errors import ConfigError, DanqingError
 from danqing.values import closest
 
@@ -23,6 +22,7 @@ app = typer.Typer(
     help="danqing (丹青): a sentence becomes a traditional Chinese painting.", no_args_is_help=True,
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
 )  # fmt: skip
+app.add_typer(approvals.app, name="approvals", rich_help_panel="Use it")
 
 Set = Annotated[
     Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. painter.steps=200.")
@@ -30,21 +30,6 @@ Set = Annotated[
 Profile = Annotated[Optional[str], typer.Option(help="Preset: default, debug, gpu or paper.")]
 Name = Annotated[str, typer.Option(help="The registered model's name (register.name).")]
 _NAME = config.Register().name
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """A DanqingError is one line and its exit code; everything else is a defect and keeps its traceback."""
-    try:
-        yield
-    except DanqingError as error:
-        typer.secho(f"danqing: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
-        raise typer.Exit(error.exit_code) from None
-    except BrokenPipeError:
-        raise typer.Exit(0) from None
-    except KeyboardInterrupt:
-        typer.echo("danqing: interrupted; run the same command again to go on", err=True)
-        raise typer.Exit(130) from None
 
 
 def _version(wanted: bool) -> None:

@@ -18,6 +18,10 @@ class ConfigError(DanqingError):
     exit_code = 2
 
 
+class GuardError(ConfigError):
+    """The guard's policy is wrong."""
+
+
 class DataError(DanqingError):
     """Pictures, metadata or a corpus cannot be used."""
 
@@ -44,6 +48,10 @@ class ServingError(DanqingError):
     """A server cannot be started or reached, or refuses a request."""
 
     exit_code = 6
+
+
+class ApprovalError(ServingError):
+    """The consultant's queue cannot be used, or refuses a request or decision."""
 
 
 class RegistryError(DanqingError):
