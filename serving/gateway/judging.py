@@ -12,7 +12,8 @@ from serving.gateway import metrics
 from serving.gateway.errors import Declined
 
 if TYPE_CHECKING:
-    from serving.guard import Approvals, Guard
+    from serving.guard import Guard
+    from serving.guard.approvals import Approvals
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,8 @@ from serving.gateway.backend import backend
 from serving.gateway.judging import Judge
 from serving.gateway.settings import Settings
 from serving.gateway.stamping import stamping
+from serving.guard import Guard
+from serving.guard.approvals import Approvals
 
 
 def database(settings: Settings) -> str:
@@ -47,7 +49,10 @@ def works_of(settings: Settings) -> dict[str, Works]:
 
 def assemble(settings: Settings) -> tuple[FastAPI, Atelier]:
     """The application, with a worker for tasks that lives as long as it does."""
-    atelier = Atelier(settings, backend(settings), Judge(None, None), stamping(settings, ""), works_of(settings))
+    guard = Guard.load(Path(settings.policy) if settings.policy else None) if settings.guarded else None
+    judge = Judge(guard, Approvals(database(settings)) if guard is not None else None)
+    policy = guard.version if guard is not None else ""
+    atelier = Atelier(settings, backend(settings), judge, stamping(settings, policy), works_of(settings))
     store = tasks.Store(database(settings))
     app = create(atelier, tasks.routes(atelier, store))
     inner = app.router.lifespan_context

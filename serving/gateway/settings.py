@@ -41,6 +41,10 @@ class Settings:
     """Pictures of one task."""
     keep_hours: float = 24.0
     """How long a finished task's pictures are kept."""
+    guarded: bool = True
+    """Whether prompts are held against the policy."""
+    policy: str = ""
+    """A policy file; empty is danqing's own (serving/guard/policy.yaml)."""
     layers: tuple[str, ...] = ("text", "aigc", "c2pa", "watermark")
     """What says in a picture where it comes from (`danqing.provenance`)."""
     label: Literal["", "zh", "en"] = ""

@@ -113,9 +113,7 @@ def test_the_database_itself_refuses_to_change_a_decision(queue: Approvals, url:
     engine.dispose()
 
 
-def test_a_decision_that_somebody_else_made_meanwhile_stays(
-    queue: Approvals, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decision_that_somebody_else_made_meanwhile_stays(queue: Approvals, monkeypatch: pytest.MonkeyPatch) -> None:
     request = queue.submit(PROMPT, "deity", "en")
     queue.decide(request.id, True, "Chen Lan", "fine")
     monkeypatch.setattr(queue, "get", lambda id: request)  # what Li Wei has seen: nothing is decided yet

@@ -19,6 +19,7 @@ from danqing.errors import ConfigError
 from serving.gateway import tasks
 from serving.gateway.service import assemble
 from serving.gateway.settings import Settings
+from serving.guard.approvals import Approvals
 
 PROMPT = "a lone boat under misty mountains, freehand"
 
@@ -81,6 +82,32 @@ def test_a_picture_names_the_nearest_works_and_a_copy_is_withheld(tmp_path, pack
     with TestClient(gateway(tmp_path, model=str(package), copy_limit=0.1)[0]) as http:
         answer = http.post("/paint", json=asked)
         assert (answer.status_code, answer.json()["code"]) == (403, "too_near")
+
+
+def test_prompts_pass_the_policy_and_a_consultant_lets_one_through(tmp_path, package):
+    database = f"sqlite:///{tmp_path / 'gateway.db'}"
+    with TestClient(gateway(tmp_path, model=str(package))[0]) as http:
+        refused = http.post("/paint", json={"prompt": "a laughing buddha vomiting, sketch"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "refused")
+        assert refused.json()["rule"] == "deity-undignified" and refused.json()["reason_zh"]
+        asked = {"prompt": "观音坐像，工笔", "seed": 1, "scale": 1}
+        waits = http.post("/paint", json=asked)
+        assert (waits.status_code, waits.json()["code"]) == (403, "needs_approval")
+        assert http.post("/preview", json=asked).json()["approval"] == waits.json()["approval"]
+        Approvals(database).decide(waits.json()["approval"], True, "Li", "for the exhibition")
+        assert http.post("/paint", json=asked).status_code == 200
+        other = http.post("/paint", json={"prompt": "观音立像，工笔"})
+        assert other.json()["code"] == "needs_approval", "an approval is for one prompt"
+        anchored = http.post(
+            "/paint", json={"prompt": "唐代背景，明代服饰的仕女"}, headers={"accept": "application/json"}
+        )
+        assert anchored.status_code == 200 and "唐" in anchored.json()["pictures"][0]["note"]
+        edited = http.post(
+            "/edit", files={"picture": png(scene()[0])}, data={"prompt": "naked people", "strength": 0.5}
+        )
+        assert (edited.status_code, edited.json()["rule"]) == (403, "sexual")
+    with TestClient(gateway(tmp_path, model=str(package), guarded=False)[0]) as http:
+        assert http.post("/paint", json={"prompt": "观音立像，工笔"}).status_code == 200
 
 
 def test_every_picture_carries_its_origin_and_the_gateway_reads_it_back(tmp_path, package, painter):
