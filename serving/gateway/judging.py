@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio.to_thread
 
@@ -35,7 +35,7 @@ class Judge:
             return Allowed(prompt=prompt)
         with metrics.stage("judge"):
             decision = self.guard.judge(prompt)
-        language = "zh" if has_chinese(prompt) else "en"
+        language: Literal["en", "zh"] = "zh" if has_chinese(prompt) else "en"
         if decision.action == "anchor":
             return Allowed(prompt=decision.prompt, note=decision.reason(language))
         if decision.action == "allow":
