@@ -222,7 +222,7 @@ def point(
 def _place(version: Version) -> Path | None:
     """The folder that a version's source names, there or not; None where the source is no folder."""
     parts = urllib.parse.urlsplit(version.source)
-    return Path(urllib.parse.unquote(parts.path)) if parts.scheme in ("", "file") else None
+    return Path(urllib.parse.unquote(parts.path)) if parts.scheme in ("", "file") and parts.path else None
 
 
 def _local(version: Version) -> Path | None:
