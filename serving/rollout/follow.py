@@ -26,9 +26,10 @@ def aloud(line: str) -> None:
 
 def follow(settings: Rollout, say: Say = aloud) -> None:
     """Follow the registry for a Triton that runs, until Ctrl-C or SIGTERM."""
-    with _until_told(say):
+    stop = threading.Event()
+    with _until_told(say, stop):
         _patience()
-        Controller(settings, say).run(threading.Event())
+        Controller(settings, say).run(stop)
 
 
 def serve(
@@ -50,30 +51,32 @@ def serve(
     models.mkdir(parents=True, exist_ok=True)
     secret, stop = secrets.token_hex(16), threading.Event()
     server = Server(models, host=host, http=http, grpc=grpc, metrics=metrics, say=say, log=log, secret=secret)
-    with _until_told(say), server:
+    with _until_told(say, stop), server:
         controller = Controller(replace(settings, triton=server.url, secret=secret), say)
-        thread = threading.Thread(target=controller.run, args=(stop,), daemon=True)
-        thread.start()
+        threading.Thread(target=controller.run, args=(stop,), daemon=True).start()
         say(f"gRPC {server.url}, HTTP {server.http_url}, metrics {server.metrics_url}; Ctrl-C stops it")
-        try:
-            status = server.wait()
-        finally:
-            stop.set()
+        status = server.wait()
         raise ServingError(f"tritonserver ended with status {status}: {server.last_lines()}")
 
 
 @contextlib.contextmanager
-def _until_told(say: Say) -> Iterator[None]:
+def _until_told(say: Say, stop: threading.Event) -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C inside into the end of the block, and into `stop`."""
+
     def leave(number: int, frame: object) -> None:
+        stop.set()  # a library that swallows the exception does not keep the loop alive
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     except KeyboardInterrupt:
-        say("stopped")
+        pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        stop.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    say("stopped")
 
 
 def _patience() -> None:

@@ -70,15 +70,16 @@ class Store:
         if not _SHA.fullmatch(sha):
             raise StorageError(f"package_sha256 is {sha[:80]!r}, no SHA-256; register the version again")
         folder = self.versions / sha / "package"
-        if folder.is_dir() and files.fingerprint(folder) == sha:
-            return folder
-        with files.atomic_folder(folder) as new:
-            fetch(new)
-            try:
-                _check(new, sha, onnx)
-            except DanqingError as error:
-                raise StorageError(str(error).replace(str(new), "package")) from error
-            _settle(new)
+        if not folder.is_dir() or files.fingerprint(folder) != sha:
+            with files.atomic_folder(folder) as new:
+                fetch(new)
+                try:
+                    _check(new, sha)
+                except DanqingError as error:
+                    raise StorageError(str(error).replace(str(new), "package")) from error
+                _settle(new)
+        if onnx is not None and files.sha256(folder / GRAPH) != onnx:
+            raise StorageError(f"onnx_sha256 is announced as {onnx[:12]}…, {GRAPH} is another file")
         return folder
 
     def release(self, package: Path, sha: str) -> Release:
@@ -165,14 +166,12 @@ class Store:
             shutil.rmtree(away, ignore_errors=True)
 
 
-def _check(folder: Path, sha: str, onnx: str | None) -> None:
+def _check(folder: Path, sha: str) -> None:
     if not (folder / MANIFEST).is_file():
         raise StorageError(f"the version has no files, or no {MANIFEST} among them; register it again")
     found = files.fingerprint(folder)
     if found != sha:
         raise StorageError(f"package_sha256 is announced as {sha[:12]}…, its files have {found[:12]}…")
-    if onnx is not None and files.sha256(folder / GRAPH) != onnx:
-        raise StorageError(f"onnx_sha256 is announced as {onnx[:12]}…, {GRAPH} is another file")
     Package.read(folder)
 
 

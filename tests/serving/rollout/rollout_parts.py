@@ -99,6 +99,7 @@ class Caller:
         for i in itertools.count():
             if self._stop.is_set():
                 return
+            time.sleep(0.01)  # steady rather than all that the machine can do
             seed = start if i % 2 else start + i
             try:
                 picture = self.client.paint(PROMPT, seed=seed)
