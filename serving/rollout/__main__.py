@@ -1,7 +1,8 @@
 """The controller as a process of its own, beside a Triton that reads `STORE/models`.
 
-    tritonserver --model-repository=STORE/models --model-control-mode=explicit --load-model=danqing \\
-        --exit-on-error=false --grpc-restricted-protocol=model-repository:danqing-control=SECRET \\
+    tritonserver --model-repository=STORE/models --model-control-mode=explicit --exit-on-error=false \\
+        --load-model=danqing --load-model=edit --load-model=preview \\
+        --grpc-restricted-protocol=model-repository:danqing-control=SECRET \\
         --http-restricted-api=model-repository:danqing-control=SECRET
     DANQING_TRITON_SECRET=SECRET python -m serving.rollout --store STORE --tracking http://mlflow:5000
 

@@ -18,15 +18,13 @@ from danqing.errors import DanqingError, RegistryError, ServingError
 from danqing.package import Package
 from danqing.platform.registry import PACKAGE_TAG
 from danqing.platform.versions import Version
-from serving.rollout.naming import Release
+from serving.rollout.naming import Release, Served
 from serving.rollout.registry import Registry
 from serving.rollout.settings import Rollout
+from serving.rollout.smoke import smoke
 from serving.rollout.status import Status, StatusFile, now
 from serving.rollout.store import Store
 from serving.rollout.triton import Triton
-
-Served = tuple[str, str]
-"""Key and package fingerprint of what callers get."""
 
 
 class _Moved(Exception):
@@ -71,7 +69,9 @@ class Controller:
             self.store.sweep()
             self._swept = True
         with self._reaching("triton", ServingError):
-            served = self.triton.pointed() or self._restore()
+            served = self.triton.pointed()
+            if served is None or not served.key:
+                served = self._restore()
             self._note(served)
             champion = None
             with self._reaching("registry", RegistryError):
@@ -83,7 +83,7 @@ class Controller:
                 self._fall_back(self.settings.fallback)
 
     def _restore(self) -> Served | None:
-        """Triton serves nothing: give it the version back that was served last, or the one before."""
+        """Triton serves nothing, or parts of two versions: give it the last one back, or the one before."""
         for release in self.store.served():
             try:
                 self._try(release)
@@ -92,15 +92,15 @@ class Controller:
                 self._trouble(f"{release.key} is not served again: {error}")
             else:
                 self.status.restorations += 1
-                return release.key, release.sha
+                return release.served()
         return None
 
     def _follow(self, champion: Version, served: Served | None) -> None:
         sha = champion.tags.get(PACKAGE_TAG, "")
         what = (champion.number, sha, champion.tags.get("onnx_sha256"))
-        if served is not None and served == self._settled and served[1] == sha:
+        if served is not None and served == self._settled and served.sha == sha:
             self._refused = None
-            self._retire(served[0])
+            self._retire(served.key)
             return
         wait = self.settings.retry
         if self._refused is not None and self._refused[0] == what:
@@ -109,7 +109,7 @@ class Controller:
                 return
         try:
             release = self._bring(champion, sha)
-            if served is None or served[0] != release.key:
+            if served != release.served():
                 self._change(release, champion.number)
         except _Moved:
             self._say(f"rollout: version {champion.number} is champion no more; not served")
@@ -122,7 +122,7 @@ class Controller:
             self.store.sweep()
         else:
             self._refused = None
-            self._settled = (release.key, release.sha)
+            self._settled = release.served()
             self._note(self._settled, champion.number)
             self.registry.serves(champion.number)
         self.store.prune(self.settings.keep, spare={sha, *self.triton.loaded()})
@@ -160,7 +160,7 @@ class Controller:
         try:
             self.triton.load(release)
             self._say(f"rollout: {release.key} is loaded")
-            self.triton.smoke(release)
+            smoke(self.triton, release)
             self._say(f"rollout: {release.key} has passed the smoke test")
         except ServingError:
             with contextlib.suppress(ServingError):
@@ -175,11 +175,13 @@ class Controller:
         except ServingError:
             if before is not None:
                 self.store.point(before)
+                with contextlib.suppress(ServingError):
+                    self.triton.point(before)
             raise
         self._idle.pop(release.key, None)
 
     def _note(self, served: Served | None, number: int | None = None) -> None:
-        key = served[0] if served is not None else ""
+        key = served.key if served is not None else ""
         if key != self.status.serving:
             self.status.serving, self.status.model, self.status.since = key, key.rpartition("-")[0], now()
             self.status.version = None
@@ -200,7 +202,7 @@ class Controller:
         release = self.store.release(package.folder, files.fingerprint(package.folder))
         self._try(release)
         self._point(release, None)
-        self._note((release.key, release.sha))
+        self._note(release.served())
         self._say(f"rollout: {package.version} is served until there is a champion")
 
     @contextlib.contextmanager

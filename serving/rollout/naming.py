@@ -1,11 +1,13 @@
 """Versions side by side in one Triton: every model of a repository gets the version's key into its name.
 
-    danqing                  what callers ask: an ensemble of one step, the pointer to
+    danqing                  what callers ask: an ensemble of one step, a pointer to
     danqing-<key>            the ensemble of this version, with the response cache, over
     tokenize-<key> generate-<key> encode-<key> …
 
-The pointer itself must not cache: Triton's cache knows a model by name and version number (`TritonCache::Hash` in
-triton-inference-server/core, src/cache_manager.cc) and would go on answering with the old model's pictures.
+`edit` and `preview` are pointers as well, in versions that have them; they change over one after the other, within
+milliseconds. A pointer itself must not cache: Triton's cache knows a model by name and version number
+(`TritonCache::Hash` in triton-inference-server/core, src/cache_manager.cc), and would go on answering with the old
+model's pictures.
 """
 
 from __future__ import annotations
@@ -16,12 +18,23 @@ from pathlib import Path
 from typing import Any
 
 from danqing import files
+from serving.client.wire import EDIT, PAINT, PREVIEW
 
-POINTERS = ("danqing", "preview")
-"""The models that callers ask, as far as a repository has them."""
+POINTERS = (PAINT, EDIT, PREVIEW)
+"""The models that callers ask, as far as a version has them. The first is always there."""
 KEY, PACKAGE = "rollout_key", "package_sha256"
 """Parameters of a pointer: which version it points to, and the fingerprint of the package that it was built from."""
 _NEVER = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Served:
+    """What callers get."""
+
+    key: str
+    """The version; empty if the pointers name several."""
+    sha: str
+    pointers: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +55,10 @@ class Release:
 
     def pointers(self) -> list[Path]:
         return [self.folder / name for name in POINTERS if (self.folder / name).is_dir()]
+
+    def served(self) -> Served:
+        """What callers get when they get this."""
+        return Served(key=self.key, sha=self.sha, pointers=frozenset(path.name for path in self.pointers()))
 
 
 SUFFIX = ".named"

@@ -98,8 +98,12 @@ class Store:
         """Make `release` what a Triton that starts now serves."""
         with files.storage(self.root):
             (release.folder.with_name(release.key + _SERVED)).touch()
-        for folder in release.pointers():
-            self._link(folder)
+        for name in naming.POINTERS:
+            if (release.folder / name).is_dir():
+                self._link(release.folder / name)
+            else:
+                with files.storage(self.models):
+                    (self.models / name).unlink(missing_ok=True)
 
     def served(self) -> list[Release]:
         """The versions that callers have got and that are still here: the present one first, then the latest."""

@@ -26,6 +26,7 @@ from typing import IO, Self
 
 from danqing.errors import ServingError
 from danqing.package import champion
+from serving.client import wire
 from serving.triton import install
 from serving.triton.repository import build
 
@@ -200,7 +201,7 @@ def control(secret: str) -> list[str]:
     """
     return [
         "--model-control-mode=explicit",
-        "--load-model=danqing",
+        *(f"--load-model={name}" for name in (wire.PAINT, wire.EDIT, wire.PREVIEW)),  # those that are there
         "--exit-on-error=false",
         f"--grpc-restricted-protocol=model-repository:{CONTROL_KEY}={secret}",
         f"--http-restricted-api=model-repository:{CONTROL_KEY}={secret}",

@@ -7,11 +7,15 @@ import random
 import time
 import urllib.request
 
+import numpy as np
 import pytest
 from rollout_parts import PROMPT, until
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from danqing.errors import ServingError
+from danqing.package import RESTORE, Package
+from danqing.paint import box
 from danqing.platform import registry
 from serving.client import Danqing
 from serving.rollout.registry import with_line
@@ -112,6 +116,30 @@ def test_only_two_versions_stay_loaded_and_only_some_on_disk(owned, control, ser
     assert now() == 2
     assert len(list(store.versions.iterdir())) == 2
     assert all(link.exists() for link in store.models.iterdir()), "no link points nowhere"
+
+
+@pytest.mark.slow
+def test_editing_and_previews_come_and_go_with_the_versions_that_have_them(owned, control, served, now, tmp_path):
+    if RESTORE not in Package.read(box()).graphs:
+        pytest.skip("the model in the box does not edit")
+    controller = control()
+    full = owned.register(box(), tmp_path)
+    with Danqing(served[0].url) as client:
+        for number in (1, full, 2):
+            owned.move(number)
+            controller.step()
+            assert controller.status.version == number, controller.lines
+            if number == full:
+                picture = client.paint("bamboo", seed=1)
+                assert picture.info["danqing:model"] == Package.read(box()).version
+                steps = list(client.preview("bamboo", seed=1))
+                assert [step.number for step in steps] == list(range(1, 9))
+                assert client.edit(picture, np.ones(picture.size, bool), "a pagoda").size == picture.size
+            else:
+                assert controller.triton.pointed().pointers == {"danqing"}
+                with pytest.raises(ServingError):
+                    list(client.preview("bamboo"))
+    assert now() == 2
 
 
 @pytest.mark.slow

@@ -186,7 +186,7 @@ def test_a_pointer_that_is_gone_comes_back_from_disk_while_the_registry_is_away(
     owned.move(2)
     controller = control()
     controller.step()
-    controller.triton._client.unload_model("danqing", headers=controller.triton._headers)
+    controller.triton.client.unload_model("danqing", headers=controller.triton._headers)
     assert controller.triton.pointed() is None
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     without = control(tracking=f"http://127.0.0.1:{free_port}")
