@@ -145,7 +145,11 @@ class Controller:
 
     def _change(self, release: Release, number: int) -> None:
         started = time.monotonic()
-        self._try(release)
+        try:
+            self._try(release)
+        except ServingError:
+            self.store.discard(release)  # perhaps the disk has lost a part of it
+            raise
         with contextlib.suppress(RegistryError):
             now = self.registry.champion()
             if now is not None and now.number != number:

@@ -123,16 +123,20 @@ class Store:
         kept += [r for r in self._releases() if (r.key in spare or r.sha in spare) and r not in kept]
         gone = [release for release in self._releases() if release not in kept]
         for release in gone:
-            for link in self.models.glob(f"*-{release.key}"):
-                link.unlink(missing_ok=True)
-            release.folder.with_name(release.key + _SERVED).unlink(missing_ok=True)
-            self._remove(release.folder)
-            self._remove(release.folder.with_name(release.key))
+            self.discard(release)
         alive = {*spare, *(release.sha for release in kept)}
         for folder in self.versions.iterdir():
             if folder.name not in alive:
                 self._remove(folder)
         return [release.key for release in gone]
+
+    def discard(self, release: Release) -> None:
+        """Remove what was built for `release`, but not the package: the next try builds it anew."""
+        for link in self.models.glob(f"*-{release.key}"):
+            link.unlink(missing_ok=True)
+        release.folder.with_name(release.key + _SERVED).unlink(missing_ok=True)
+        self._remove(release.folder)
+        self._remove(release.folder.with_name(release.key))
 
     def sweep(self) -> None:
         """Remove what a controller that was killed left half-done."""

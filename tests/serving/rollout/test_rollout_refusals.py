@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tiny_package
 from onnx import helper
+from rollout_parts import until
 
 from danqing.package import GRAPH, write_manifest
+from danqing.platform.versions import read
 from serving.rollout.registry import Registry
 
 
@@ -153,6 +155,26 @@ def test_a_model_that_paints_nonsense_is_tried_and_refused(owned, control, now, 
         line.split()[-3] for line in controller.lines if line.endswith("is built") and f"version {number}" in line
     )
     assert not any(name.endswith(key) for name in controller.triton._ready()), "its memory is free again"
+
+
+@pytest.mark.slow
+def test_a_repository_that_the_disk_has_lost_a_part_of_is_built_anew(owned, control, now):
+    controller = control(retry=0.001, drain=0.001, keep=2)
+    for number in (2, 1, 3):  # in the end version 2 is neither served nor loaded
+        owned.move(number)
+        controller.step()
+    until(lambda: (controller.step(), len(controller.triton.loaded()) == 2)[1], "two loaded")
+    sha = owned.tag(2, "package_sha256")
+    package = controller.store.package(
+        sha, None, lambda into: controller.registry.fetch(read(owned.uri, "danqing")[2], into)
+    )
+    release = controller.store.release(package, sha)
+    (release.folder / f"generate-{release.key}" / "1" / "model.onnx").write_bytes(b"")
+    owned.move(2)
+    controller.step()
+    assert now() == 3 and "does not load" in owned.tag(2)
+    controller.step()
+    assert now() == 2 and owned.tag(2) == "serving"
 
 
 def test_a_registry_that_never_answers_is_given_up_each_round(control, now, owned, monkeypatch):
