@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,7 +276,7 @@ def _parse(folder: Path, values: Any, digest: str) -> Package:
             decoding[name]
         return Package(
             folder=folder,
-            name=str(values["name"]),
+            name=_word(str(values["name"])),
             size=int(values["size"]),
             text_length=int(values["text_length"]),
             decoding=decoding,
@@ -291,6 +292,13 @@ def _plain(name: str) -> str:
     """A file name that stays in the package's folder."""
     if not name or name != Path(name).name or name in (".", ".."):
         raise ValueError(f"{name!r} is not a plain file name")
+    return name
+
+
+def _word(name: str) -> str:
+    """A name that may become a folder's and stand in a server's configuration."""
+    if not re.fullmatch(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*", name) or len(name) > 64:
+        raise ValueError(f"the name {name[:80]!r} is not a plain word")
     return name
 
 

@@ -18,9 +18,9 @@ SIZE, LENGTH, WIDTH, ROWS = 16, 32, 8, 512
 DECODING = {"global_steps": 3, "detail_steps": 5, "guidance": 3.0, "temperature": 1.0}
 
 
-def weights() -> dict[str, np.ndarray]:
-    """Half precision throughout, as the model in the box stores it."""
-    rng = np.random.default_rng(0)
+def weights(seed: int = 0) -> dict[str, np.ndarray]:
+    """Half precision throughout, as the model in the box stores it. Another seed is another model."""
+    rng = np.random.default_rng(seed)
     return {
         "painter.table": rng.standard_normal((ROWS, WIDTH)).astype(np.float16),
         "painter.seeds": rng.standard_normal((4096, WIDTH)).astype(np.float16),
@@ -28,13 +28,13 @@ def weights() -> dict[str, np.ndarray]:
     }
 
 
-def graph():  # -> onnx.ModelProto
+def graph(arrays: dict[str, np.ndarray] | None = None):  # -> onnx.ModelProto
     from onnx import TensorProto, helper, numpy_helper
 
     def constant(name, value):
         return numpy_helper.from_array(value, name)
 
-    values = {name: array.astype(np.float32) for name, array in weights().items()}
+    values = {name: array.astype(np.float32) for name, array in (arrays or weights()).items()}
     values["text.embeddings.LayerNorm.weight"] = _text_weight()
     node = helper.make_node
     nodes = [
@@ -77,10 +77,10 @@ def graph():  # -> onnx.ModelProto
     return helper.make_model(whole, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-def make(folder: Path) -> Package:
-    """A whole package, as the export step writes it."""
+def make(folder: Path, arrays: dict[str, np.ndarray] | None = None) -> Package:
+    """A whole package, as the export step writes it. arrays: what `weights` returns, None takes those of seed 0."""
     folder.mkdir(parents=True)
-    files.write_bytes(folder / GRAPH, graph().SerializeToString())
+    files.write_bytes(folder / GRAPH, graph(arrays).SerializeToString())
     return _finish(folder, None)
 
 

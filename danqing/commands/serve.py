@@ -23,6 +23,35 @@ def serve_command(
     serve(package, host=host, http=http, grpc=grpc, metrics=metrics, log=log, say=lambda line: print(line, flush=True))
 
 
+def follow_command(
+    package: Path | None = None,
+    tracking: str = "",
+    host: str = "127.0.0.1",
+    http: int = 8000,
+    grpc: int = 8001,
+    metrics: int = 8002,
+    log: Path | None = None,
+) -> None:
+    """Serve what the alias `champion` points to, and go on following it, until Ctrl-C.
+
+    package: served while there is no champion; None takes the model in the box. tracking: the registry's address;
+    the workspace's own if empty. Without MLflow it serves as `serve_command` does.
+    """
+    if importlib.util.find_spec("mlflow") is None:
+        print("there is no MLflow here (pip install 'danqing[pipeline]'): nothing is followed", flush=True)
+        return serve_command(package, host=host, http=http, grpc=grpc, metrics=metrics, log=log)
+    from danqing.package import workspace
+    from danqing.platform import tracking as mlflow
+    from danqing.pretrained import box
+    from serving.rollout.follow import serve
+    from serving.rollout.settings import Rollout
+
+    settings = Rollout(
+        tracking=tracking or mlflow.default_uri(), store=workspace() / "serving", fallback=package or box()
+    )
+    serve(settings, host=host, http=http, grpc=grpc, metrics=metrics, log=log)
+
+
 def _ask_the_registry() -> None:
     """The alias may have been moved in MLflow's pages since the last run; without an answer the last champion stays."""
     from danqing.errors import DanqingError

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
@@ -218,13 +219,16 @@ def point(
     return current
 
 
+def _place(version: Version) -> Path | None:
+    """The folder that a version's source names, there or not; None where the source is no folder."""
+    parts = urllib.parse.urlsplit(version.source)
+    return Path(urllib.parse.unquote(parts.path)) if parts.scheme in ("", "file") and parts.path else None
+
+
 def _local(version: Version) -> Path | None:
     """The folder behind a version's source if it is on this machine."""
-    parts = urllib.parse.urlsplit(version.source)
-    if parts.scheme not in ("", "file"):
-        return None
-    folder = Path(urllib.parse.unquote(parts.path))
-    return folder if folder.is_dir() else None
+    folder = _place(version)
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def download(
@@ -244,11 +248,31 @@ def download(
     if folder is None:
         folder = (cache or package.workspace() / "models") / name / str(version.number)
         if not (folder / package.MANIFEST).is_file():
-            with files.atomic_folder(folder) as temporary, tracking.reaching(uri):
-                os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-                got = tracking.client(uri).download_artifacts(version.run_id, FOLDER, str(temporary))
-                for item in Path(got).iterdir():
-                    item.rename(temporary / item.name)
-                Path(got).rmdir()
+            with files.atomic_folder(folder) as temporary:
+                fetch(version, temporary, tracking_uri=uri)
     package.Package.read(folder)
     return folder
+
+
+def fetch(version: Version, into: Path, *, tracking_uri: str | None = None) -> None:
+    """Put the files of `version` into the folder `into`, unchecked. RegistryError: it has none, or they do not come."""
+    uri = tracking_uri or tracking.default_uri()
+    folder = _place(version)
+    if folder is not None:
+        if not (folder / package.MANIFEST).is_file():
+            raise RegistryError(f"{folder}: version {version.number} has no package there; register it again")
+        with files.storage(into):
+            for item in sorted(folder.rglob("*")):
+                if item.is_dir():
+                    (into / item.relative_to(folder)).mkdir()
+                else:
+                    shutil.copyfile(item, into / item.relative_to(folder))
+        return
+    with tracking.reaching(uri):
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        got = Path(tracking.client(uri).download_artifacts(version.run_id, FOLDER, str(into)))
+    if not got.is_dir() or not any(got.iterdir()):
+        raise RegistryError(f"{uri}: version {version.number} has no files; register it again")
+    for item in got.iterdir():
+        item.rename(into / item.name)
+    got.rmdir()

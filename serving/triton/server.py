@@ -26,10 +26,13 @@ from typing import IO, Self
 
 from danqing.errors import ServingError
 from danqing.package import champion
+from serving.client import wire
 from serving.triton import install
 from serving.triton.repository import build
 
 HTTP, GRPC, METRICS = 8000, 8001, 8002
+CONTROL_KEY = "danqing-control"
+"""Name of the key that Triton compares with the secret; gRPC callers send it as `triton-grpc-protocol-<name>`."""
 _CACHE_BYTES = 64 * 2**20
 
 
@@ -37,7 +40,8 @@ class Server:
     """A tritonserver on the model repository `repository`; starts on entering, and leaves no process behind.
 
     http, grpc, metrics: ports, None takes free ones. say: hears what takes a while. log: file for Triton's own lines,
-    None keeps them in a temporary one, of which an error quotes the end.
+    None keeps them in a temporary one, of which an error quotes the end. secret: None serves what is in the repository
+    now; a word lets whoever sends it load and unload models, and serves `danqing` if it is there yet.
     """
 
     def __init__(
@@ -50,9 +54,11 @@ class Server:
         metrics: int | None = None,
         say: Callable[[str], None] = lambda line: None,
         log: Path | None = None,
+        secret: str | None = None,
         timeout: float = 120.0,
     ) -> None:
         self.repository, self.host, self.timeout = Path(repository), host, timeout
+        self.secret = secret
         self._wanted = (http, grpc, metrics)
         self._say, self._log_path = say, log
         self._log: IO[bytes] | None = None
@@ -86,7 +92,7 @@ class Server:
         self.stop()
 
     def start(self) -> None:
-        """Start and wait until every model is ready. ServingError: a port is taken, or Triton ended or is not ready."""
+        """Start and wait until it serves. ServingError: a port is taken, or Triton ended or is not ready."""
         if not self.repository.is_dir():
             raise ServingError(f"{self.repository}: there is no such model repository; build one from a package")
         installation = install.ensure(self._say)
@@ -135,15 +141,18 @@ class Server:
             "--backend-config=python,stub-timeout-seconds=60",
             # One prefix a server: two on one machine do not find each other's memory.
             f"--backend-config=python,shm-region-prefix-name=danqing-{self.grpc}-",
+            *([] if self.secret is None else control(self.secret)),
         ]  # fmt: skip
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + self.timeout
+        # Under control there may be no model yet, or one that does not load: the controller sees to it.
+        awaited = "ready" if self.secret is None else "live"
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise ServingError(f"tritonserver ended with status {self._process.returncode}: {self.last_lines()}")
-            if _ready(f"{self.http_url}/v2/health/ready"):
+            if _ready(f"{self.http_url}/v2/health/{awaited}"):
                 return
             time.sleep(0.1)
         raise ServingError(f"tritonserver was not ready after {self.timeout:.0f} s: {self.last_lines()}")
@@ -204,6 +213,20 @@ class Server:
             self._log = None
             if self._log_is_ours:
                 self._log_file.unlink(missing_ok=True)
+
+
+def control(secret: str) -> list[str]:
+    """Triton's options for a server whose models are loaded and unloaded from outside, by who knows `secret` alone.
+
+    Who may load models may run code in the server. See "Secure Deployment Considerations" in Triton's user guide.
+    """
+    return [
+        "--model-control-mode=explicit",
+        *(f"--load-model={name}" for name in (wire.PAINT, wire.EDIT, wire.PREVIEW)),  # those that are there
+        "--exit-on-error=false",
+        f"--grpc-restricted-protocol=model-repository:{CONTROL_KEY}={secret}",
+        f"--http-restricted-api=model-repository:{CONTROL_KEY}={secret}",
+    ]
 
 
 def _ready(url: str) -> bool:

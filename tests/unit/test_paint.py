@@ -151,6 +151,8 @@ def test_a_weight_that_no_file_holds_is_named(tmp_path):
         (lambda values: values.update(format=99), "package format 99"),
         (lambda values: values.pop("size"), "'size' is missing"),
         (lambda values: values["files"].update({"../card.md": "0"}), "not a plain file name"),
+        (lambda values: values.update(name="../../elsewhere"), "not a plain word"),
+        (lambda values: values.update(name='x" backend: "y'), "not a plain word"),
         (lambda values: values["files"].pop(GRAPH), "is not among its files"),
         (lambda values: values.update(decoding={}), "'guidance' is missing"),
     ],

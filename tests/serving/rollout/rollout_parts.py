@@ -1,0 +1,124 @@
+"""What the tests of the rollout share: a registry's owner, a caller who checks every picture, waiting."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from danqing import files
+from danqing.config import Register
+from danqing.monitor import Silent
+from danqing.paint import Painter
+from danqing.platform import registry, tracking, versions
+from serving.client import Danqing
+from serving.rollout.controller import Controller
+from serving.rollout.settings import Rollout
+
+PROMPT, SECRET = "bamboo in the rain", "a word"
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.02)
+
+
+class Registry:
+    """A registry as its owner sees it, through MLflow's own client."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def register(self, package: Path, scratch: Path) -> int:
+        for name, file, content in (
+            ("evaluation", "metrics.json", {"psnr": 20.0}),
+            ("decision", "decision.json", {"promote": False}),
+            ("out", "unused.json", {}),
+        ):
+            files.write_json(scratch / name / file, content)
+        return registry.register(
+            package, scratch / "evaluation", scratch / "decision", out=scratch / "out", config=Register(),
+            monitor=Silent(), scratch=scratch, tracking_uri=self.uri,
+        )["version"]  # fmt: skip
+
+    @property
+    def client(self):
+        return tracking.client(self.uri)
+
+    def move(self, number: int) -> None:
+        self.client.set_registered_model_alias("danqing", "champion", str(number))
+
+    def tag(self, number: int, name: str = "rollout") -> str | None:
+        return versions.read(self.uri, "danqing")[number].tags.get(name)
+
+    def set_tag(self, number: int, name: str, value: str) -> None:
+        self.client.set_model_version_tag("danqing", str(number), name, value)
+
+    def describe(self, number: int, text: str | None = None) -> str:
+        if text is not None:
+            self.client.update_model_version("danqing", str(number), description=text)
+        return self.client.get_model_version("danqing", str(number)).description or ""
+
+
+def listening(settings: Rollout) -> Controller:
+    lines: list[str] = []
+    controller = Controller(settings, lines.append)
+    controller.lines = lines
+    return controller
+
+
+class Caller:
+    """Paints all the time, one seed in two again and again, and looks whose picture it gets each time."""
+
+    def __init__(self, url: str, painters: dict[int, Painter]) -> None:
+        self.client, self.painters = Danqing(url), painters
+        self.painted: list[int] = []
+        self.failed: list[str] = []
+        self.strange = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._paint, args=(start,)) for start in (0, 1000)]
+
+    def __enter__(self) -> Caller:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self.client.close()
+
+    def _paint(self, start: int) -> None:
+        for i in itertools.count():
+            if self._stop.is_set():
+                return
+            time.sleep(0.01)  # steady rather than all that the machine can do
+            seed = start if i % 2 else start + i
+            try:
+                picture = self.client.paint(PROMPT, seed=seed)
+            except Exception as error:
+                self.failed.append(str(error))
+                continue
+            number = whose(picture, seed, self.painters)
+            self.strange += number is None
+            self.painted.append(number)
+
+    def check(self) -> str:
+        """Every request had an answer, and every answer was one model's picture."""
+        assert self.failed == [], f"{len(self.failed)} requests failed: {self.failed[:3]}"
+        assert self.strange == 0, f"{self.strange} of {len(self.painted)} pictures are no model's"
+        counts = {number: self.painted.count(number) for number in sorted(set(self.painted))}
+        return f"{len(self.painted)} pictures, 0 failed, 0 wrong; by version {counts}"
+
+
+def whose(picture, seed: int, painters: dict[int, Painter]) -> int | None:
+    """The number of the one model that paints this picture."""
+    own = [n for n, p in painters.items() if np.array_equal(picture, p.paint(PROMPT, seed=seed)[0])]
+    return own[0] if len(own) == 1 else None
