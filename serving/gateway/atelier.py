@@ -6,7 +6,7 @@ import contextlib
 import functools
 import io
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from danqing.errors import DanqingError
 from danqing.paint import check_guidance, check_seed, enlarge
-from danqing.tracing import Near, Works
+from danqing.tracing import Near
 from serving.client import Step
 from serving.gateway import metrics
 from serving.gateway.errors import Declined, explained
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from danqing.editing import Editor
     from serving.gateway.backend import Backend
     from serving.gateway.settings import Settings
+    from serving.gateway.works import KnownWorks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,10 +82,7 @@ def explaining() -> Iterator[None]:
 
 
 class Atelier:
-    def __init__(
-        self, settings: Settings, backend: Backend, judge: Judge, stamp: Stamp, works: Mapping[str, Works]
-    ) -> None:
-        """works: of the models that may be served, by version."""
+    def __init__(self, settings: Settings, backend: Backend, judge: Judge, stamp: Stamp, works: KnownWorks) -> None:
         self.settings, self.backend, self.judge, self.stamp, self.works = settings, backend, judge, stamp, works
         self.gate = Gate(settings.concurrency)
 
@@ -141,7 +139,7 @@ class Atelier:
 
     async def _trace(self, picture: Image.Image) -> tuple[Near, ...]:
         """Raises Declined where the picture is as good as a work that the model has seen."""
-        works = self.works.get(str(picture.info.get("danqing:model")))
+        works = self.works.of(str(picture.info.get("danqing:model")))
         if works is None:
             return ()
         with metrics.stage("trace"):

@@ -15,6 +15,7 @@ seconds = Histogram("danqing_gateway_request_seconds", "From the first byte to t
 stages = Histogram("danqing_gateway_stage_seconds", "Time by stage: judge, paint, stamp.", ["stage"], buckets=_BUCKETS)
 refusals = Counter("danqing_gateway_refusals", "Refused requests by reason, or by the rule that applied.", ["reason"])
 pictures = Counter("danqing_gateway_pictures", "Pictures delivered, by the model that painted them.", ["model"])
+untraced = Counter("danqing_gateway_untraced", "Pictures of a model whose training works are not known here.")
 waiting = Gauge("danqing_gateway_in_flight", "Requests that are painted or wait for it.", multiprocess_mode="livesum")
 
 

@@ -15,9 +15,7 @@ from pathlib import Path
 import bentoml
 from fastapi import FastAPI
 
-from danqing.package import Package, champion, workspace
-from danqing.pretrained import box
-from danqing.tracing import Works
+from danqing.package import workspace
 from serving.gateway import tasks
 from serving.gateway.app import create
 from serving.gateway.atelier import Atelier
@@ -25,6 +23,7 @@ from serving.gateway.backend import backend
 from serving.gateway.judging import Judge
 from serving.gateway.settings import Settings
 from serving.gateway.stamping import stamping
+from serving.gateway.works import KnownWorks
 from serving.guard import Guard
 from serving.guard.approvals import Approvals
 
@@ -37,22 +36,12 @@ def database(settings: Settings) -> str:
     return f"sqlite:///{folder / 'gateway.db'}"
 
 
-def works_of(settings: Settings) -> dict[str, Works]:
-    """What the champion and the model in the box were trained on, by version."""
-    found = {}
-    for folder in {box(), champion(), *([Path(settings.model)] if settings.model else [])}:
-        package, works = Package.read(folder, verify=False), Works.load(folder)
-        if works is not None:
-            found[package.version] = works
-    return found
-
-
 def assemble(settings: Settings) -> tuple[FastAPI, Atelier]:
     """The application, with a worker for tasks that lives as long as it does."""
     guard = Guard.load(Path(settings.policy) if settings.policy else None) if settings.guarded else None
     judge = Judge(guard, Approvals(database(settings)) if guard is not None else None)
     policy = guard.version if guard is not None else ""
-    atelier = Atelier(settings, backend(settings), judge, stamping(settings, policy), works_of(settings))
+    atelier = Atelier(settings, backend(settings), judge, stamping(settings, policy), KnownWorks(settings.model))
     store = tasks.Store(database(settings))
     app = create(atelier, tasks.routes(atelier, store))
     inner = app.router.lifespan_context

@@ -55,7 +55,7 @@ def serve(
         controller = Controller(replace(settings, triton=server.url, secret=secret), say)
         threading.Thread(target=controller.run, args=(stop,), daemon=True).start()
         say(f"gRPC {server.url}, HTTP {server.http_url}, metrics {server.metrics_url}; Ctrl-C stops it")
-        status = server.wait()
+        status = server.watch()
         raise ServingError(f"tritonserver ended with status {status}: {server.last_lines()}")
 
 
