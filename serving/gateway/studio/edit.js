@@ -11,6 +11,7 @@ const stage = document.getElementById("stage");
 const status = stage.querySelector(".status");
 const [before, after, canvas, compare, cut, choices, upload] =
   ["before", "after", "mask", "compare", "cut", "choices", "upload"].map((id) => /** @type {any} */ (document.getElementById(id)));
+const paper = after.parentElement;
 const number = (id) => Number(/** @type {HTMLInputElement} */ (document.getElementById(id)).value);
 const mask = new Mask(canvas, () => number("brush") / 100, () => (status.textContent = mask.marks.length ? t("marked", { count: mask.marks.length }) : ""));
 /** What is being changed. @type {Blob | null} */
@@ -35,8 +36,7 @@ export function setUp() {
   const strong = () => (document.getElementById("strength-now").textContent = `${strength.value} %`);
   strength.addEventListener("input", strong);
   strong();
-  cut.addEventListener("input", () => after.style.setProperty("--cut", `${cut.value}%`));
-  const paper = after.parentElement;
+  cut.addEventListener("input", () => paper.style.setProperty("--cut", `${cut.value}%`));
   paper.addEventListener("pointermove", (event) => {
     if (!event.buttons || compare.hidden) return;
     const { left, width } = paper.getBoundingClientRect();
@@ -52,6 +52,7 @@ function arrange() {
   if (made) return;
   canvas.hidden = !picture || !marking();
   compare.hidden = true;
+  paper.classList.remove("comparing");
 }
 
 async function draw() {
@@ -130,6 +131,7 @@ async function beside(/** @type {Blob} */ longer, side) {
 function results() {
   canvas.hidden = true;
   compare.hidden = false;
+  paper.classList.add("comparing");
   cut.dispatchEvent(new Event("input"));
   compare.querySelector(".actions").replaceChildren(
     download(made),

@@ -63,7 +63,8 @@ export function album(bring, edit) {
       button("remove", () => remove(record)));
     return make("li", {}, picture,
       make("p", { className: "inscription", lang: languageOf(record.prompt), textContent: record.prompt }),
-      make("p", { className: "hint", textContent: `${t("seed")} ${record.seed} · ${record.model}` }), actions);
+      make("p", { className: "hint whole" }, make("span", { textContent: `${t("seed")} ${record.seed}` }), " ",
+        make("span", { textContent: record.model })), actions);
   }
 
   async function draw() {

@@ -48,7 +48,7 @@ async function paint(signal) {
   status.textContent = t("begun");
   caption.hidden = true;
   figure.classList.add("painting");
-  if (matchMedia("(max-width: 60rem)").matches) figure.scrollIntoView({ block: "nearest" });
+  if (matchMedia("(max-width: 60rem)").matches) figure.scrollIntoView();
   try {
     for await (const { step, steps, frame, picture } of preview(order, signal)) {
       if (frame) {

@@ -3,7 +3,7 @@
 /** @typedef {"en" | "zh"} Language */
 
 /** @type {Record<Language, Record<string, string>>} */
-const TABLES = {
+export const TABLES = {
   en: {
     skip: "Skip to the work", home: "danqing, to painting", nav: "The studio", language: "Language",
     navPaint: "Paint", navEdit: "Edit", navAlbum: "Album",
@@ -12,7 +12,7 @@ const TABLES = {
     words: "Words the painter knows best", elements: "Things", categories: "Manner", techniques: "Technique",
     seasons: "Season", palettes: "Colour", places: "Place",
     seed: "Seed", seedHint: "by chance", another: "Another one", guidance: "Closeness to the words",
-    guidanceOwn: "the painter’s own", paint: "Paint", cancel: "Put down the brush",
+    guidanceOwn: "as the painter likes", paint: "Paint", cancel: "Put down the brush",
     progress: "How far the picture is", begun: "The ink is being ground …", step: "Stroke {step} of {steps}",
     done: "The picture is painted and kept in your album.", cancelled: "Put down. Nothing was kept.",
     notKept: "The picture is painted, but this browser does not let it be kept: download it.",
@@ -32,7 +32,7 @@ const TABLES = {
     marked: "Marks: {count}", side: "Towards which side", left: "Left", right: "Right", up: "Up", down: "Down",
     strength: "How much is new", instruction: "What should be there", instructionHint: "a pagoda among pines",
     change: "Repaint", changing: "The brush is at work …", changed: "Repainted, and kept in your album.",
-    compare: "Before and after", goOn: "Go on from this", back: "Back to the marks", beforeAlt: "Before", afterAlt: "After: {prompt}",
+    compare: "Before and after", goOn: "Go on from this", back: "Back to the marks", beforeAlt: "Before", after: "After", afterAlt: "After: {prompt}",
     albumTitle: "Album", albumLead: "What was painted in this browser. It is kept here and nowhere else; nobody else sees it.",
     nothing: "Nothing yet. The first picture is a line of words away.", bringBack: "Bring back: {prompt}",
     remove: "Delete", removed: "Deleted.", deleteAll: "Delete all", sureTitle: "Delete all pictures?",
@@ -68,7 +68,7 @@ const TABLES = {
     marked: "已标 {count} 处", side: "往哪一边", left: "左", right: "右", up: "上", down: "下",
     strength: "新意几分", instruction: "此处画什么", instructionHint: "松间宝塔",
     change: "改画", changing: "运笔中……", changed: "已改好，收入画册。", compare: "前后对照", goOn: "接着改", back: "回到标记",
-    beforeAlt: "改前", afterAlt: "改后：{prompt}",
+    beforeAlt: "改前", after: "改后", afterAlt: "改后：{prompt}",
     albumTitle: "画册", albumLead: "在此浏览器里画的都在这里，只存于此，别人看不到。", nothing: "还没有画。写一句话，便有第一幅。",
     bringBack: "取回：{prompt}", remove: "删除", removed: "已删除。", deleteAll: "全部删除", sureTitle: "删除全部画作？",
     sureWhy: "它们只存在此浏览器里，删了就找不回来。", sureYes: "全部删除", sureNo: "留着",
