@@ -59,8 +59,8 @@ def test_chinese_words_unfold_into_a_picture_that_can_be_kept_and_downloaded(stu
     expect(page.get_by_role("button", name="梅花")).to_be_visible()
     page.screenshot(path=album / "start.png")
     page.evaluate("""() => {
-        window.frames_seen = new Set();
-        new MutationObserver((changes) => changes.forEach((c) => c.addedNodes.forEach((n) => window.frames_seen.add(n))))
+        window.laid = new Set();
+        new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach((n) => laid.add(n))))
           .observe(document.getElementById("paper"), {childList: true}); }""")
     with page.expect_response("**/preview") as answer:
         page.fill("#prompt", "孤舟，远山，写意")
@@ -69,7 +69,7 @@ def test_chinese_words_unfold_into_a_picture_that_can_be_kept_and_downloaded(stu
         expect(page.locator("#painted .status")).to_contain_text("共 8 笔", timeout=SLOW)
         page.screenshot(path=album / "painting.png")
         expect(page.locator("#painted figcaption")).to_be_visible(timeout=SLOW)
-    assert page.evaluate("() => window.frames_seen.size") >= 4  # three steps at the least, and the picture
+    assert page.evaluate("() => window.laid.size") >= 4  # three steps at the least, and the picture
     last = json.loads(answer.value.text().splitlines()[-1])["picture"]
     sent = base64.b64decode(last["png"])
     assert downloaded(page, "#painted") == sent
@@ -144,14 +144,14 @@ def test_a_scene_goes_on_and_a_manner_changes(studio):
     page = studio("en", view="edit")
     page.set_input_files("#upload", png(scene()))
     page.fill("#instruction", "pine trees")
-    page.get_by_label("Let it go on").check()
+    page.get_by_label("Extend").check()
     page.get_by_label("Left", exact=True).check()
     page.get_by_role("button", name="Repaint").click()
     expect(page.locator("#compare")).to_be_visible(timeout=SLOW)
     made = np.asarray(Image.open(io.BytesIO(downloaded(page, "#stage"))))
     assert made.shape == (140, 250, 3) and np.array_equal(made[:, 70:], scene())
     page.get_by_role("button", name="Go on from this").click()
-    page.get_by_label("Change the manner").check()
+    page.get_by_label("New manner").check()
     page.get_by_role("slider", name="How much is new").fill("10")
     page.get_by_role("button", name="Repaint").click()
     expect(page.locator("#compare")).to_be_visible(timeout=SLOW)
@@ -175,8 +175,8 @@ def test_what_the_painter_cannot_read_is_said_in_the_language_of_the_page(studio
 
 
 REFUSALS = [
-    (403, {"code": "refused", "message": "not here", "rule": "r", "reason_zh": "此处不画神像"}, ["此处不画神像"], False),
-    (403, {"code": "needs_approval", "message": "ask", "reason_zh": "须问顾问", "approval": "a-17"}, ["须问", "a-17"], False),
+    (403, {"code": "refused", "message": "no", "rule": "r", "reason_zh": "此处不画神像"}, ["此处不画神像"], False),
+    (403, {"code": "needs_approval", "message": "", "reason_zh": "须问", "approval": "a-17"}, ["须问", "a-17"], False),
     (429, {"code": "busy", "message": "16 requests are being painted"}, ["画笔都在用"], True),
     (503, {"code": "not_ready", "message": "the painter cannot be reached"}, ["画师还没准备好"], True),
     (200, {"problem": {"code": "too_slow", "message": "no picture within the time"}}, ["画得太久"], True),
@@ -228,7 +228,8 @@ def test_a_brush_that_is_put_down_frees_the_painter_and_keeps_nothing(studio, ga
 
 def test_where_a_picture_comes_from_is_shown_where_the_gateway_knows(studio):
     page = studio("en")
-    works = [{"id": "1", "title": "<b>Fishermen</b>", "licence": "CC0", "source_url": "https://museum.test/1", "similarity": 0.81},
+    source = "https://museum.test/1"
+    works = [{"id": "1", "title": "<b>Fishermen</b>", "licence": "CC0", "source_url": source, "similarity": 0.81},
              {"id": "2", "title": "Plum", "source_url": "javascript:alert(1)"}]  # fmt: skip
     answering(page, "/preview", 200, canned(note="鬼 → 仙", nearest=works))
     answering(page, "/inspect", 200, json.dumps({"credential": {"valid": True}, "watermark": ["found"]}))
@@ -239,7 +240,7 @@ def test_where_a_picture_comes_from_is_shown_where_the_gateway_knows(studio):
         expect(origin).to_contain_text(words)
     links = origin.get_by_role("link")
     expect(links).to_have_count(1)
-    expect(links).to_have_attribute("href", "https://museum.test/1")
+    expect(links).to_have_attribute("href", source)
 
 
 def test_chips_add_and_remove_their_word_in_the_language_of_the_page(studio):

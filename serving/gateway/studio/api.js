@@ -55,8 +55,8 @@ export const styles = async () => (await send("/styles")).json();
 
 /** Yields {step, steps, frame: Blob} for every step, at last {picture: Picture}. */
 export async function* preview(order, signal) {
-  const body = JSON.stringify(order);
-  const response = await send("/preview", { method: "POST", body, signal, headers: { "content-type": "application/json" } });
+  const headers = { "content-type": "application/json" };
+  const response = await send("/preview", { method: "POST", body: JSON.stringify(order), signal, headers });
   for await (const line of lines(response.body)) {
     const { step, steps, jpeg, picture, problem } = JSON.parse(line);
     if (problem) throw new Refusal(problem);

@@ -3,17 +3,18 @@
 import { change } from "./api.js";
 import { all, keep } from "./gallery.js";
 import { Mask } from "./mask.js";
-import { busy, button, download, image, make } from "./show.js";
+import { busy, button, byId, download, image, make } from "./show.js";
 import { t } from "./words.js";
 
-const form = /** @type {HTMLFormElement} */ (document.getElementById("change"));
-const stage = document.getElementById("stage");
+const [form, stage] = ["change", "stage"].map(byId);
 const status = stage.querySelector(".status");
 const [before, after, canvas, compare, cut, choices, upload] =
-  ["before", "after", "mask", "compare", "cut", "choices", "upload"].map((id) => /** @type {any} */ (document.getElementById(id)));
+  ["before", "after", "mask", "compare", "cut", "choices", "upload"].map(byId);
 const paper = after.parentElement;
-const number = (id) => Number(/** @type {HTMLInputElement} */ (document.getElementById(id)).value);
-const mask = new Mask(canvas, () => number("brush") / 100, () => (status.textContent = mask.marks.length ? t("marked", { count: mask.marks.length }) : ""));
+const number = (id) => Number(byId(id).value);
+const mask = new Mask(canvas, () => number("brush") / 100, () => {
+  status.textContent = mask.marks.length ? t("marked", { count: mask.marks.length }) : "";
+});
 /** What is being changed. @type {Blob | null} */
 let picture = null;
 /** What it became. @type {import("./gallery.js").Kept | null} */
@@ -29,12 +30,11 @@ export function setUp() {
   });
   for (const radio of form.elements.mode) radio.addEventListener("change", arrange);
   upload.addEventListener("change", () => upload.files[0] && open(upload.files[0]));
-  document.getElementById("undo").addEventListener("click", () => mask.undo());
-  document.getElementById("clear").addEventListener("click", () => mask.reset());
-  document.getElementById("add-box").addEventListener("click", () => mask.box(...["x0", "y0", "x1", "y1"].map((id) => number(id) / 100)));
-  const strength = /** @type {HTMLInputElement} */ (document.getElementById("strength"));
-  const strong = () => (document.getElementById("strength-now").textContent = `${strength.value} %`);
-  strength.addEventListener("input", strong);
+  byId("undo").addEventListener("click", () => mask.undo());
+  byId("clear").addEventListener("click", () => mask.reset());
+  byId("add-box").addEventListener("click", () => mask.box(...["x0", "y0", "x1", "y1"].map((id) => number(id) / 100)));
+  const strong = () => (byId("strength-now").textContent = `${number("strength")} %`);
+  byId("strength").addEventListener("input", strong);
   strong();
   cut.addEventListener("input", () => paper.style.setProperty("--cut", `${cut.value}%`));
   paper.addEventListener("pointermove", (event) => {
@@ -57,8 +57,8 @@ function arrange() {
 
 async function draw() {
   const records = await all();
-  choices.replaceChildren(...records.map((record) =>
-    make("button", { type: "button", onclick: () => open(record.blob), title: record.prompt }, image(record.blob, record.prompt))));
+  choices.replaceChildren(...records.map(({ blob, prompt }) =>
+    make("button", { type: "button", onclick: () => open(blob), title: prompt }, image(blob, prompt))));
   if (!records.length) choices.append(make("p", { className: "hint", textContent: t("emptyAlbum") }));
   if (made) results();
   arrange();
@@ -73,12 +73,13 @@ export async function open(/** @type {Blob} */ blob) {
     status.textContent = t("cannotOpen");
     return;
   }
-  picture = blob.type === "image/png" ? blob : await drawn(bitmap.width, bitmap.height, (to) => to.drawImage(bitmap, 0, 0));
+  const { width, height } = bitmap;
+  picture = blob.type === "image/png" ? blob : await drawn(width, height, (to) => to.drawImage(bitmap, 0, 0));
   made = null;
   stage.querySelector(".empty").hidden = true;
   lay(before, picture, t("beforeAlt"));
   after.hidden = true;
-  mask.reset(bitmap.width, bitmap.height);
+  mask.reset(width, height);
   arrange();
   status.textContent = t("chosen", bitmap);
 }
@@ -100,18 +101,19 @@ async function repaint(signal) {
     upload.focus();
     return;
   }
-  const prompt = form.elements.prompt.value.trim();
-  const common = { picture, prompt, seed: form.elements.seed.value };
-  const own = { replace: async () => ({ mask: await mask.blob() }), restore: async () => ({ mask: await mask.blob() }),
-    extend: async () => ({ extend: form.elements.extend.value }), manner: async () => ({ strength: number("strength") / 100 }) };
+  const [old, how, side, prompt] = [picture, mode(), form.elements.extend.value, form.elements.prompt.value.trim()];
+  const where = { extend: { extend: side }, manner: { strength: number("strength") / 100 } }[how];
+  const fields = { picture: old, prompt, seed: form.elements.seed.value, ...(where ?? { mask: await mask.blob() }) };
   status.textContent = t("changing");
   stage.classList.add("painting");
   try {
-    const found = await change(mode() === "restore" ? "/restore" : "/edit", { ...common, ...(await own[mode()]()) }, signal);
-    made = { ...found, prompt: prompt || t("restore"), at: Date.now() };
-    const kept = await keep(made);
-    lay(before, await beside(found.blob, own.extend && mode() === "extend" ? form.elements.extend.value : ""), t("beforeAlt"));
-    lay(after, made.blob, t("afterAlt", { prompt: made.prompt }));
+    const found = await change(how === "restore" ? "/restore" : "/edit", fields, signal);
+    const record = { ...found, prompt: prompt || t("restore"), at: Date.now() };
+    const kept = await keep(record);
+    lay(before, how === "extend" ? await beside(old, found.blob, side) : old, t("beforeAlt"));
+    lay(after, found.blob, t("afterAlt", record));
+    picture = old;
+    made = record;
     results();
     status.textContent = t(kept ? "changed" : "notKept");
   } finally {
@@ -120,12 +122,11 @@ async function repaint(signal) {
 }
 
 /** The old picture where it lies in the new, longer one. */
-async function beside(/** @type {Blob} */ longer, side) {
-  if (!side) return picture;
-  const [old, whole] = await Promise.all([createImageBitmap(picture), createImageBitmap(longer)]);
-  const x = side === "left" ? whole.width - old.width : 0;
-  const y = side === "up" ? whole.height - old.height : 0;
-  return drawn(whole.width, whole.height, (to) => to.drawImage(old, x, y));
+async function beside(/** @type {Blob} */ shorter, /** @type {Blob} */ longer, side) {
+  const [old, { width, height }] = await Promise.all([shorter, longer].map((blob) => createImageBitmap(blob)));
+  const x = side === "left" ? width - old.width : 0;
+  const y = side === "up" ? height - old.height : 0;
+  return drawn(width, height, (to) => to.drawImage(old, x, y));
 }
 
 function results() {

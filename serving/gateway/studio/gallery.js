@@ -1,6 +1,6 @@
 /** The album: what was painted in this browser, in its IndexedDB and nowhere else. */
 
-import { ask, button, download, image, languageOf, make } from "./show.js";
+import { ask, button, byId, download, image, languageOf, make } from "./show.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./api.js").Picture & {id?: number, prompt: string, guidance?: number | null, at: number}} Kept */
@@ -46,19 +46,20 @@ export const all = async () => (await inStore("readonly", (store) => store.getAl
 
 /** The view. bring, edit: what to do with a picture that is chosen. */
 export function album(bring, edit) {
-  const [place, nothing, whole] = ["pictures", "nothing", "delete-all"].map((id) => document.getElementById(id));
+  const [place, nothing, whole] = ["pictures", "nothing", "delete-all"].map(byId);
   const status = document.querySelector("#album .status");
 
   async function remove(record) {
     await inStore("readwrite", (store) => (record ? store.delete(record.id) : store.clear()));
     changed();
     status.textContent = t("removed");
-    document.getElementById("album-title").focus({ preventScroll: true }); // the button that was pressed is gone
+    byId("album-title").focus({ preventScroll: true }); // the button that was pressed is gone
   }
 
   function card(record) {
     const title = t("bringBack", { prompt: record.prompt });
-    const picture = make("button", { type: "button", className: "thumb", onclick: () => bring(record) }, image(record.blob, title));
+    const choice = { type: "button", className: "thumb", onclick: () => bring(record) };
+    const picture = make("button", choice, image(record.blob, title));
     const actions = make("p", { className: "actions" }, download(record), button("editThis", () => edit(record)),
       button("remove", () => remove(record)));
     return make("li", {}, picture,

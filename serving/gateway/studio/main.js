@@ -4,7 +4,7 @@ import { askForKeyBy } from "./api.js";
 import * as edit from "./edit.js";
 import { album } from "./gallery.js";
 import * as paint from "./paint.js";
-import { ask } from "./show.js";
+import { ask, byId } from "./show.js";
 import { preferred, speak, t } from "./words.js";
 
 const VIEWS = ["paint", "edit", "album"];
@@ -17,12 +17,12 @@ function go(view) {
 function view(moved) {
   const name = location.hash.slice(1) || VIEWS[0];
   if (!VIEWS.includes(name)) return; // a place inside a view: the skip link's
-  for (const each of VIEWS) document.getElementById(each).hidden = each !== name;
+  for (const each of VIEWS) byId(each).hidden = each !== name;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const title = document.getElementById(`${name}-title`);
+  const title = byId(`${name}-title`);
   document.title = `${title.textContent} · 丹青 danqing`;
   if (moved) {
     scrollTo(0, 0);
@@ -36,7 +36,7 @@ function change(record) {
 }
 
 askForKeyBy((wrong) => {
-  document.getElementById("key-why").textContent = t(wrong ? "keyWrong" : "keyWhy");
+  byId("key-why").textContent = t(wrong ? "keyWrong" : "keyWhy");
   return ask("key");
 });
 album((record) => {

@@ -59,8 +59,9 @@ export class Mask {
   }
 
   #place(event) {
-    const { left, top, width, height } = this.canvas.getBoundingClientRect();
-    return [((event.clientX - left) / width) * this.canvas.width, ((event.clientY - top) / height) * this.canvas.height];
+    const seen = this.canvas.getBoundingClientRect();
+    const scale = this.canvas.width / seen.width;
+    return [(event.clientX - seen.left) * scale, (event.clientY - seen.top) * scale];
   }
 
   #draw() {

@@ -2,14 +2,12 @@
 
 import { preview, styles } from "./api.js";
 import { keep } from "./gallery.js";
-import { busy, button, download, image, languageOf, make, origin } from "./show.js";
+import { busy, button, byId, download, image, languageOf, make, origin } from "./show.js";
 import { language, t } from "./words.js";
 
-const form = /** @type {HTMLFormElement} */ (document.getElementById("order"));
-const { prompt, seed, guidance } = /** @type {any} */ (form.elements);
-const figure = document.getElementById("painted");
-const paper = document.getElementById("paper");
-const progress = /** @type {HTMLProgressElement} */ (document.getElementById("progress"));
+const form = byId("order");
+const { prompt, seed, guidance } = form.elements;
+const [figure, paper, progress] = ["painted", "paper", "progress"].map(byId);
 const status = figure.querySelector(".status");
 const caption = figure.querySelector("figcaption");
 /** @type {import("./gallery.js").Kept | null} */
@@ -26,7 +24,7 @@ export function setUp(edit) {
   prompt.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
-  document.getElementById("another").addEventListener("click", () => (seed.value = chance()));
+  byId("another").addEventListener("click", () => (seed.value = chance()));
   guidance.addEventListener("input", guided);
   document.addEventListener("spoken", () => {
     guided();
@@ -38,8 +36,9 @@ export function setUp(edit) {
 const chance = () => String(crypto.getRandomValues(new Uint32Array(1))[0] >>> 1);
 
 function guided() {
-  document.getElementById("guidance-now").textContent = Number(guidance.value) ? guidance.value : t("guidanceOwn");
-  guidance.setAttribute("aria-valuetext", document.getElementById("guidance-now").textContent);
+  const now = Number(guidance.value) ? guidance.value : t("guidanceOwn");
+  byId("guidance-now").textContent = now;
+  guidance.setAttribute("aria-valuetext", now);
 }
 
 async function paint(signal) {
@@ -92,10 +91,8 @@ function show(record) {
 function describe(record) {
   const inscription = caption.querySelector(".inscription");
   inscription.textContent = record.prompt;
-  caption.lang = inscription.lang = languageOf(record.prompt);
+  inscription.lang = languageOf(record.prompt);
   caption.querySelector(".actions").replaceChildren(download(record), button("editThis", () => editing(record)));
-  caption.querySelector(".actions").lang = document.documentElement.lang;
-  caption.querySelector(".origin").lang = document.documentElement.lang;
   origin(caption.querySelector(".origin"), record);
   caption.hidden = false;
 }
@@ -116,7 +113,7 @@ let press = () => {};
 /** Chips that put a word of the painter's vocabulary into the prompt, or take it out. */
 async function vocabulary() {
   const tables = await styles().catch(() => ({}));
-  const [fieldset, groups, chips, name] = ["words", "groups", "chips", "words-now"].map((id) => document.getElementById(id));
+  const [fieldset, groups, chips, name] = ["words", "groups", "chips", "words-now"].map(byId);
   let group = Object.keys(tables)[0];
   if (!group) return;
   const words = () => prompt.value.split(/[,，、;；。\n]/).map((word) => word.trim()).filter(Boolean);

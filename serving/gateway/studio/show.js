@@ -3,6 +3,8 @@
 import { inspect, Refusal } from "./api.js";
 import { language, t } from "./words.js";
 
+export const byId = (id) => /** @type {any} */ (document.getElementById(id));
+
 /** An element with properties and children. */
 export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -17,7 +19,9 @@ export function image(/** @type {Blob} */ blob, alt = "", className = "") {
   return make("img", { src, alt, className, onload: free, onerror: free });
 }
 
-export const button = (key, onclick, className = "plain") => make("button", { type: "button", textContent: t(key), onclick, className });
+export const button = (key, onclick) => text("button", t(key), "plain", { type: "button", onclick });
+
+const text = (tag, textContent, className = "", more = {}) => make(tag, { textContent, className, ...more });
 
 /** Save the very bytes that came from the server. */
 export const download = (record) => button("download", () => {
@@ -29,26 +33,16 @@ export const download = (record) => button("download", () => {
 export const languageOf = (text) => (/\p{Script=Han}/u.test(text) ? "zh-Hans" : "en");
 
 const AGAIN = ["busy", "not_ready", "too_slow", "unreachable"];
+/** The refusals in sight, to be said anew in another language. */
+const refusals = new Map();
+document.addEventListener("spoken", () => refusals.forEach((problem, form) => explain(form, problem)));
 
-/** Say in `form` why there is no picture, in the page's language, and mark the field that is meant. */
-export function refuse(form, error, again) {
+/** Say in `form` why there is no picture, and mark the field that is meant. */
+function refuse(form, error) {
   if (!(error instanceof Refusal)) throw error;
-  const { code, field = "", reason_zh, approval, message, request_id } = error.problem;
-  const notice = form.querySelector(".notice");
-  const zh = language() === "zh";
-  const ours = (code === "bad_input" && t(`say_${field}`)) || t(`say_${code}`) || t("say_other");
-  const said = code === "no_key" ? "" : sentence(message); // that one speaks to programmers
-  const reason = zh ? reason_zh || ours : said || ours;
-  notice.replaceChildren(
-    make("h2", { textContent: t(code) || t("other") }),
-    make("p", { id: `${form.id}-reason`, textContent: reason }),
-    ...(approval ? [make("p", { className: "approval", textContent: t("say_needs_approval", { approval }) })] : []),
-    ...(zh && said && !reason_zh ? [make("p", { lang: "en", className: "original", textContent: said })] : []),
-    ...(AGAIN.includes(code) ? [button("again", again)] : []),
-    ...(request_id ? [make("p", { className: "reference", textContent: `${t("reference")} ${request_id.slice(0, 8)}` })] : []),
-  );
-  notice.setAttribute("role", "alert");
-  notice.hidden = false;
+  const { code, field = "" } = error.problem;
+  refusals.set(form, error.problem);
+  const notice = explain(form, error.problem);
   const meant = code === "bad_input" && form.elements.namedItem(field);
   if (meant instanceof HTMLElement) {
     meant.setAttribute("aria-invalid", "true");
@@ -58,7 +52,27 @@ export function refuse(form, error, again) {
   notice.scrollIntoView({ block: "nearest" });
 }
 
-export function forgive(form) {
+function explain(form, { code, field, reason_zh, approval, message, request_id }) {
+  const notice = form.querySelector(".notice");
+  const zh = language() === "zh";
+  const ours = (code === "bad_input" && t(`say_${field}`)) || t(`say_${code}`) || t("say_other");
+  const said = code === "no_key" ? "" : sentence(message); // that one speaks to programmers
+  const reason = zh ? reason_zh || ours : said || ours;
+  notice.replaceChildren(
+    text("h2", t(code) || t("other")),
+    text("p", reason, "", { id: `${form.id}-reason` }),
+    ...(approval ? [text("p", t("say_needs_approval", { approval }))] : []),
+    ...(zh && said && !reason_zh ? [text("p", said, "original", { lang: "en" })] : []),
+    ...(AGAIN.includes(code) ? [button("again", () => form.requestSubmit())] : []),
+    ...(request_id ? [text("p", `${t("reference")} ${request_id.slice(0, 8)}`, "reference")] : []),
+  );
+  notice.setAttribute("role", "alert");
+  notice.hidden = false;
+  return notice;
+}
+
+function forgive(form) {
+  refusals.delete(form);
   form.querySelector(".notice").hidden = true;
   for (const field of form.querySelectorAll("[aria-invalid]")) {
     field.removeAttribute("aria-invalid");
@@ -66,7 +80,7 @@ export function forgive(form) {
   }
 }
 
-const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.!?。]$/.test(text) ? "" : ".");
+const sentence = (line) => line && line[0].toUpperCase() + line.slice(1) + (/[.!?。]$/.test(line) ? "" : ".");
 
 /** Run `work(signal)` for a form: one at a time, with a button that puts the brush down. */
 export async function busy(form, status, work) {
@@ -81,7 +95,7 @@ export async function busy(form, status, work) {
     await work(aborted.signal);
   } catch (error) {
     status.textContent = error.name === "AbortError" ? t("cancelled") : "";
-    if (error.name !== "AbortError") refuse(form, error, () => form.requestSubmit());
+    if (error.name !== "AbortError") refuse(form, error);
   } finally {
     if (document.activeElement === cancel) go.focus();
     go.ariaDisabled = "false";
@@ -100,7 +114,7 @@ export function origin(/** @type {HTMLDetailsElement} */ details, record) {
     if (!details.open || told.textContent) return;
     told.textContent = t("looking");
     const report = await inspect(record.blob);
-    told.replaceChildren(...(report ? [make("h3", { textContent: t("inFile") }), value(report)] : []));
+    told.replaceChildren(...(report ? [text("h3", t("inFile")), value(report)] : []));
   };
   if (details.open) details.ontoggle();
 }
@@ -110,26 +124,30 @@ function works(/** @type {import("./api.js").Work[]} */ nearest) {
   const items = nearest.map((work) => {
     const title = work.title || work.id || "";
     const safe = /^https?:/.test(work.source_url ?? "");
-    const name = safe ? make("a", { href: work.source_url, rel: "noreferrer", target: "_blank", textContent: title }) : title;
-    const share = work.similarity === undefined ? [] : [t("similarity", { share: Math.round(100 * work.similarity) })];
-    return make("li", {}, name, make("small", { textContent: [...share, work.licence].filter(Boolean).join(" · ") }));
+    const name = safe ? text("a", title, "", { href: work.source_url, rel: "noreferrer", target: "_blank" }) : title;
+    const share = work.similarity === undefined ? "" : t("similarity", { share: Math.round(100 * work.similarity) });
+    return make("li", {}, name, text("small", [share, work.licence].filter(Boolean).join(" · ")));
   });
-  return make("section", { className: "nearest" }, make("h3", { textContent: t("nearest") }),
-    make("p", { className: "hint", textContent: t("nearestNote") }), make("ol", {}, ...items));
+  const told = [text("h3", t("nearest")), text("p", t("nearestNote"), "hint"), make("ol", {}, ...items)];
+  return make("section", { className: "nearest" }, ...told);
 }
 
-const list = (rows) => make("dl", {}, ...rows.flatMap(([name, content]) => [make("dt", { textContent: name }), make("dd", {}, content)]));
+function list(rows) {
+  return make("dl", {}, ...rows.flatMap(([name, content]) => [text("dt", name), make("dd", {}, content)]));
+}
 
 /** Any JSON, readably. */
 function value(json) {
   if (Array.isArray(json)) return make("ul", {}, ...json.map((item) => make("li", {}, value(item))));
-  if (json && typeof json === "object") return list(Object.entries(json).map(([name, item]) => [name.replaceAll("_", " "), value(item)]));
+  if (json && typeof json === "object") {
+    return list(Object.entries(json).map(([name, item]) => [name.replaceAll("_", " "), value(item)]));
+  }
   return typeof json === "boolean" ? t(json ? "yes" : "no") : String(json ?? "–");
 }
 
 /** Open the dialog `id`; its field's text, or the button's value. "" is a no. */
 export function ask(id) {
-  const dialog = /** @type {HTMLDialogElement} */ (document.getElementById(id));
+  const dialog = byId(id);
   const field = dialog.querySelector("input");
   if (field) field.value = "";
   dialog.returnValue = "";

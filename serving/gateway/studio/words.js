@@ -7,12 +7,13 @@ export const TABLES = {
   en: {
     skip: "Skip to the work", home: "danqing, to painting", nav: "The studio", language: "Language",
     navPaint: "Paint", navEdit: "Edit", navAlbum: "Album",
-    paintTitle: "Say what to paint", paintLead: "A line of words, in English or Chinese, becomes a picture in ink and colour.",
+    paintTitle: "Say what to paint",
+    paintLead: "A line of words, in English or Chinese, becomes a picture in ink and colour.",
     prompt: "Your words", promptHint: "a lone boat under misty mountains, freehand",
     words: "Words the painter knows best", elements: "Things", categories: "Manner", techniques: "Technique",
     seasons: "Season", palettes: "Colour", places: "Place",
-    seed: "Seed", seedHint: "by chance", another: "Another one", guidance: "Closeness to the words",
-    guidanceOwn: "as the painter likes", paint: "Paint", cancel: "Put down the brush",
+    seed: "Seed", seedHint: "by chance", another: "Another one", guidance: "Closeness",
+    guidanceOwn: "automatic", paint: "Paint", cancel: "Put down the brush",
     progress: "How far the picture is", begun: "The ink is being ground …", step: "Stroke {step} of {steps}",
     done: "The picture is painted and kept in your album.", cancelled: "Put down. Nothing was kept.",
     notKept: "The picture is painted, but this browser does not let it be kept: download it.",
@@ -21,24 +22,29 @@ export const TABLES = {
     nearestNote: "Similar is not the same as copied: these are the works that it most resembles.",
     similarity: "{share} % alike", licence: "Licence", source: "Source", inFile: "What the file itself says",
     looking: "Looking into the file …", yes: "yes", no: "no",
-    editTitle: "Change a picture", editLead: "Replace a part, restore what is lost, let the scene go on, or change the manner.",
+    editTitle: "Change a picture",
+    editLead: "Replace a part, restore what is lost, let the scene go on, or change the manner.",
     whichPicture: "Picture", upload: "Open a file …", chosen: "Picture opened: {width} × {height} pixels.",
     emptyAlbum: "Your album is empty so far: paint something, or open a file.",
     cannotOpen: "This file cannot be shown here: use PNG, JPEG or WebP.", choose: "Choose a picture first.",
-    whatToDo: "What to do", replace: "Replace", restore: "Restore", extend: "Let it go on", manner: "Change the manner",
-    mark: "Mark where", markHint: "Brush over the part in the picture. Everything else stays as it is.",
+    whatToDo: "What to do", replace: "Replace", restore: "Restore", extend: "Extend", manner: "New manner",
+    mark: "Mark where", markHint: "Brush over it in the picture. All else stays as it is.",
     brush: "Brush", undo: "Undo", clear: "Clear", byNumbers: "Mark a box by numbers instead",
     fromLeft: "Left %", fromTop: "Top %", toRight: "Right %", toBottom: "Bottom %", addBox: "Mark the box",
     marked: "Marks: {count}", side: "Towards which side", left: "Left", right: "Right", up: "Up", down: "Down",
     strength: "How much is new", instruction: "What should be there", instructionHint: "a pagoda among pines",
     change: "Repaint", changing: "The brush is at work …", changed: "Repainted, and kept in your album.",
-    compare: "Before and after", goOn: "Go on from this", back: "Back to the marks", beforeAlt: "Before", after: "After", afterAlt: "After: {prompt}",
-    albumTitle: "Album", albumLead: "What was painted in this browser. It is kept here and nowhere else; nobody else sees it.",
+    compare: "Before and after", goOn: "Go on from this", back: "Back to the marks",
+    beforeAlt: "Before", after: "After", afterAlt: "After: {prompt}",
+    albumTitle: "Album",
+    albumLead: "What was painted in this browser. It is kept here and nowhere else; nobody else sees it.",
     nothing: "Nothing yet. The first picture is a line of words away.", bringBack: "Bring back: {prompt}",
     remove: "Delete", removed: "Deleted.", deleteAll: "Delete all", sureTitle: "Delete all pictures?",
     sureWhy: "They are in this browser only, and cannot be brought back.", sureYes: "Delete all", sureNo: "Keep them",
-    keyTitle: "An API key is needed", keyWhy: "The gateway asks who is painting. The key is forgotten when this tab closes.",
-    keyWrong: "The gateway does not know this key. Please look at it again.", keyLabel: "API key", keyUse: "Use it", keyNot: "Not now",
+    keyTitle: "An API key is needed",
+    keyWhy: "The gateway asks who is painting. The key is forgotten when this tab closes.",
+    keyWrong: "The gateway does not know this key. Please look at it again.",
+    keyLabel: "API key", keyUse: "Use it", keyNot: "Not now",
     footer: "Every picture carries its origin inside the file.", again: "Try again", reference: "Reference",
     bad_input: "Not quite yet", refused: "This is not painted here", needs_approval: "A consultant has been asked",
     too_large: "Too large", busy: "All brushes are in use", not_ready: "The painter is not ready",
@@ -101,10 +107,13 @@ export function t(key, values = {}) {
 export function speak(/** @type {Language} */ to) {
   now = to;
   document.documentElement.lang = to === "zh" ? "zh-Hans" : "en";
-  for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
-  for (const element of document.querySelectorAll("[data-label]")) element.ariaLabel = t(element.dataset.label);
-  for (const element of document.querySelectorAll("[data-placeholder]")) element.placeholder = t(element.dataset.placeholder);
-  for (const button of document.querySelectorAll("[data-language]")) button.ariaPressed = String(button.dataset.language === to);
+  const every = (mark, say) => {
+    for (const element of document.querySelectorAll(`[data-${mark}]`)) say(element, element.dataset);
+  };
+  every("t", (element, data) => (element.textContent = t(data.t)));
+  every("label", (element, data) => (element.ariaLabel = t(data.label)));
+  every("placeholder", (element, data) => (element.placeholder = t(data.placeholder)));
+  every("language", (element, data) => (element.ariaPressed = String(data.language === to)));
   document.dispatchEvent(new Event("spoken"));
 }
 
