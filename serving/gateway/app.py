@@ -7,14 +7,12 @@ import contextlib
 import functools
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, File, Form, Header, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, StreamingResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -23,11 +21,10 @@ from danqing import provenance, taxonomy
 from danqing.errors import DataError
 from danqing.paint import MAX_SEED
 from serving.client import Step
-from serving.gateway import middleware, pictures
+from serving.gateway import middleware, page, pictures
 from serving.gateway.atelier import Atelier, Order, Painted, jpeg
 from serving.gateway.errors import Declined, documented
 
-PAGE = Path(__file__).parent / "studio"
 _FILE = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": _FILE, "description": "The picture, with its origin inside."}}
 
@@ -210,11 +207,7 @@ def create(atelier: Atelier, *extra: APIRouter) -> FastAPI:
     for route in extra:
         app.include_router(route)
 
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
-
-    app.mount("/studio", StaticFiles(directory=PAGE), name="studio")
+    page.serve(app)
     _document_only_what_is_said(app)
     return app
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("danqing.gateway")
 _ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
-OPEN = ("/livez", "/readyz", "/healthz")
-"""Asked for by probes, which have no key."""
+OPEN = ("/livez", "/readyz", "/healthz", "/")
+"""Asked for by probes, which have no key, and by browsers, whose page asks for the key."""
 
 
 def answer(declined: Declined, request_id: str) -> tuple[int, dict[str, str], bytes]:
@@ -86,7 +86,7 @@ class Gatekeeper:
 
     def _caller(self, path: str, headers: Mapping[str, str]) -> str:
         """Whose key it is; "" where none is asked for."""
-        if not self.keys or path in OPEN:
+        if not self.keys or path in OPEN or path.startswith("/studio/"):
             return ""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":

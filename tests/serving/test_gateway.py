@@ -238,6 +238,9 @@ def test_a_key_is_needed_where_others_can_reach_it(tmp_path, package):
     with TestClient(app) as http:
         assert http.get("/styles").status_code == 401
         assert http.get("/styles", headers={"authorization": "Bearer wrong"}).status_code == 401
+        assert http.get("/").status_code == 200 and http.get("/studio/main.js").status_code == 200
+        assert http.get("/studio/%2e%2e/app.py").status_code == 404
+        assert http.get("/studio/%2e%2e/%2e%2e/styles").status_code == 404
         museum = {"authorization": "Bearer 0123456789abcdef0123"}
         assert http.get("/styles", headers=museum).status_code == 200
         assert http.get("/styles", headers={"x-api-key": "abcdefabcdefabcdefab"}).status_code == 200
@@ -300,6 +303,15 @@ def test_the_log_has_a_line_a_request_and_never_a_prompt(http, caplog):
 def test_the_words_that_the_painter_knows_are_there_in_both_languages(http):
     styles = http.get("/styles").json()
     assert {"en": "bamboo", "zh": "竹"} in styles["elements"] and len(styles["techniques"]) == 18
+
+
+@pytest.mark.parametrize("path", ["/", "/studio/style.css", "/studio/seal.svg"])
+def test_the_studio_may_load_nothing_from_elsewhere_and_nobody_may_frame_it(http, path):
+    answer = http.get(path)
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self';" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    assert (answer.headers["x-content-type-options"], answer.headers["referrer-policy"]) == ("nosniff", "no-referrer")
+    assert http.get(path, headers={"if-none-match": answer.headers["etag"]}).status_code == 304
 
 
 def test_settings_come_from_the_environment():
