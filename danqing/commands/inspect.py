@@ -37,7 +37,7 @@ def inspect_command(
             raise
         raise type(error)(f"{picture}: {error}") from None
     if as_json:
-        say(json.dumps(report.as_dict(), ensure_ascii=False, indent=2))
+        say(json.dumps(report.as_dict(), indent=2))
     else:
         for line in table(str(picture), report):
             say(line)
