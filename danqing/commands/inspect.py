@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from danqing import files
-from danqing.errors import DanqingError
-from danqing.provenance import Report, inspect, read_secret
+from danqing.errors import ConfigError, DataError
+from danqing.provenance import Report, certificates, inspect, read_secret
 
 INTACT, TAMPERED, ABSENT = 0, 1, 2
 """Exit codes. An error has the code of its class, 3 for a file that cannot be read as a picture."""
@@ -31,13 +31,15 @@ def inspect_command(
         with files.storage(trust):
             anchors = trust.read_bytes()
     try:
+        if trust is not None:
+            certificates.check_anchors(anchors)
         report = inspect(picture, secret=read_secret(secret), trust=anchors)
-    except DanqingError as error:
-        if str(picture) in str(error):
-            raise
-        raise type(error)(f"{picture}: {error}") from None
+    except ConfigError as error:
+        raise DataError(str(error)) from None  # its own exit code says here that there is no origin
+    except DataError as error:
+        raise (error if str(picture) in str(error) else DataError(f"{picture}: {error}")) from None
     if as_json:
-        say(json.dumps(report.as_dict(), ensure_ascii=False, indent=2))
+        say(json.dumps(report.as_dict(), indent=2))
     else:
         for line in table(str(picture), report):
             say(line)

@@ -124,6 +124,16 @@ def _refusal(leaf: x509.Certificate) -> str:
     return ""
 
 
+def check_anchors(pem: bytes) -> None:
+    """Raises ConfigError where `pem` holds no certificates of CAs."""
+    from cryptography import x509
+
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise ConfigError("who is to be trusted: no certificates in PEM; give the CAs' certificates") from None
+
+
 def _algorithm(public: Any) -> str | None:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 

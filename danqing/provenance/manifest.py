@@ -70,7 +70,8 @@ def sign(png: bytes, facts: Mapping[str, str], signer: Credentials) -> bytes:
 def check(data: bytes, mime: str, trust: bytes = b"") -> tuple[Layer, dict[str, str]]:
     """This layer's report, and the signed facts, empty where there are none that a valid signature holds.
 
-    trust: certificates, PEM, of the CAs whose signers are trusted, besides those that the C2PA library knows.
+    trust: certificates, PEM, of the CAs whose signers are trusted, besides those that the C2PA library knows. Raises
+    ConfigError where they are none.
     """
     if not installed():
         there = b"caBX" in data[:4096] or b"jumb" in data[:65536]
@@ -78,13 +79,18 @@ def check(data: bytes, mime: str, trust: bytes = b"") -> tuple[Layer, dict[str, 
         return Layer("c2pa", "untrusted" if there else "absent", why), {}
     import c2pa
 
+    if trust:
+        certificates.check_anchors(trust)
     try:
         with c2pa.Reader(mime, io.BytesIO(data), context=_context(trust)) as reader:
             found = json.loads(reader.json())
     except c2pa.C2paError.ManifestNotFound:
         return Layer("c2pa", "absent", "no manifest"), {}
     except c2pa.C2paError as error:
-        return Layer("c2pa", "tampered", f"the manifest is damaged ({_line(error)})"), {}
+        said = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        if said.startswith("Remote"):
+            return Layer("c2pa", "untrusted", "its manifest lies elsewhere, and nothing is fetched"), {}
+        return Layer("c2pa", "tampered", f"the manifest is damaged ({said})"), {}
     manifest = found.get("manifests", {}).get(found.get("active_manifest"), {})
     codes = [str(status.get("code")) for status in found.get("validation_status", [])]
     broken = [code for code in codes if not code.startswith(_UNTRUSTED)]
@@ -128,7 +134,3 @@ def _context(trust: bytes = b"") -> Any:
     if trust:
         anchors["user_anchors"] = trust.decode("ascii", "replace")
     return c2pa.Context.from_dict({**_SETTINGS, "trust": anchors})
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -69,7 +69,7 @@ def inspect(data: bytes | Path, *, secret: bytes = b"", trust: bytes = b"") -> R
     """The origin that a PNG, JPEG or WebP carries. Reads at most 64 MB and unpacks at most 50 million pixels.
 
     secret: the deployment's, checks what is keyed with it. trust: PEM certificates of CAs whose signers are trusted.
-    Raises DataError on a file that is no such picture, damaged, or larger than that; StorageError where there is none.
+    Raises DataError where there is no file, no such picture, a damaged or a larger one; ConfigError on a wrong `trust`.
     """
     if not isinstance(data, bytes):
         data = _load(data)
