@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio.to_thread

@@ -76,7 +76,9 @@ def test_chinese_words_unfold_into_a_picture_that_can_be_kept_and_downloaded(stu
     origin = page.locator("#painted .origin")
     origin.locator("summary").click()
     expect(origin).to_contain_text(last["model"])
-    expect(origin.get_by_role("heading")).to_have_count(0)  # nothing is said of what the gateway cannot tell
+    expect(origin.get_by_role("heading")).to_have_count(2)  # what the file says of itself, and the nearest works
+    expect(origin.get_by_role("listitem")).to_have_count(len(last["nearest"]))
+    expect(origin).to_contain_text(last["nearest"][0]["title"])
     page.wait_for_timeout(1500)
     page.screenshot(path=album / "painted.png")
 

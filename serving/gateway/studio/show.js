@@ -114,7 +114,7 @@ export function origin(/** @type {HTMLDetailsElement} */ details, record) {
     if (!details.open || told.textContent) return;
     told.textContent = t("looking");
     const report = await inspect(record.blob);
-    told.replaceChildren(...(report ? [text("h3", t("inFile")), value(report)] : []));
+    told.replaceChildren(...(report ? [text("h2", t("inFile")), value(report)] : []));
   };
   if (details.open) details.ontoggle();
 }
@@ -128,7 +128,7 @@ function works(/** @type {import("./api.js").Work[]} */ nearest) {
     const share = work.similarity === undefined ? "" : t("similarity", { share: Math.round(100 * work.similarity) });
     return make("li", {}, name, text("small", [share, work.licence].filter(Boolean).join(" · ")));
   });
-  const told = [text("h3", t("nearest")), text("p", t("nearestNote"), "hint"), make("ol", {}, ...items)];
+  const told = [text("h2", t("nearest")), text("p", t("nearestNote"), "hint"), make("ol", {}, ...items)];
   return make("section", { className: "nearest" }, ...told);
 }
 
