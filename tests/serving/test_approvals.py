@@ -75,8 +75,9 @@ def test_a_rejected_prompt_is_not_let_through(queue: Approvals) -> None:
 
 
 @pytest.mark.parametrize(
-    "same", ["A SEATED GUANYIN, fine-brush", "  a seated\u3000Guanyin,\nfine-brush ", "a seated Guan\u200byin, fine-brush",
-             "ａ ｓｅａｔｅｄ Guanyin, fine-brush"],
+    "same",
+    ["A SEATED GUANYIN, fine-brush", "  a seated\u3000Guanyin,\nfine-brush ", "a seated Guan\u200byin, fine-brush",
+     "ａ ｓｅａｔｅｄ Guanyin, fine-brush"],
 )  # fmt: skip
 def test_the_same_prompt_in_another_dress_is_one_request(queue: Approvals, same: str) -> None:
     request = queue.submit(PROMPT, "deity", "en")
@@ -113,9 +114,7 @@ def test_the_database_itself_refuses_to_change_a_decision(queue: Approvals, url:
     engine.dispose()
 
 
-def test_a_decision_that_somebody_else_made_meanwhile_stays(
-    queue: Approvals, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decision_that_somebody_else_made_meanwhile_stays(queue: Approvals, monkeypatch: pytest.MonkeyPatch) -> None:
     request = queue.submit(PROMPT, "deity", "en")
     queue.decide(request.id, True, "Chen Lan", "fine")
     monkeypatch.setattr(queue, "get", lambda id: request)  # what Li Wei has seen: nothing is decided yet
