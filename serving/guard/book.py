@@ -112,7 +112,7 @@ def _masked(form: _Form) -> Iterator[_Form]:
 
 
 class Book:
-    """Many word lists, searched at once."""
+    """Many word lists, searched at once. Raises ValueError on an expression that cannot be looked for."""
 
     def __init__(self, lists: Mapping[str, WordList]) -> None:
         table: dict[str, list[_Entry]] = {}
@@ -122,9 +122,14 @@ class Book:
                 ("not_before", words.not_before), ("not_after", words.not_after),
             )  # fmt: skip
             for role, expressions in roles:
-                for form in itertools.chain.from_iterable(map(forms, expressions)):
-                    for one in (form, *(_masked(form) if role == "word" else ())):
-                        table.setdefault(one.key, []).append(_Entry(name, role, one.joints))
+                for expression in expressions:
+                    try:
+                        made = list(forms(expression))
+                    except ValueError as error:
+                        raise ValueError(f"words {name!r}, {expression!r}: {error}") from None
+                    for form in made:
+                        for one in (form, *(_masked(form) if role == "word" else ())):
+                            table.setdefault(one.key, []).append(_Entry(name, role, one.joints))
         self._table = {key: tuple(entries) for key, entries in table.items()}
         self.beginnings = frozenset(key[:length] for key in table for length in range(1, len(key) + 1))
 
@@ -195,8 +200,8 @@ def _readings(atoms: Sequence[Atom], at: int) -> tuple[str, ...]:
         hidden = len(text) == 1 and text not in _HYPHENS
         return ("", *_LEET.get(text, ""), *((WILD,) if hidden else ()))
     if kind == "word" and any(text[k] == text[k + 1] == text[k + 2] for k in range(len(text) - 2)):
-        runs = [(letter, len(list(run))) for letter, run in itertools.groupby(text)]
-        return (text, *("".join(c if n < 3 else c * most for c, n in runs) for most in (1, 2)))
+        runs = ["".join(run) for _, run in itertools.groupby(text)]
+        return (text, *("".join(run if len(run) < 3 else run[:most] for run in runs) for most in (1, 2)))
     return (text,)
 
 

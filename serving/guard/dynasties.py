@@ -39,7 +39,7 @@ class _Date(NamedTuple):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mention:
     """of: the dynasties that it may mean. scene: it is said of where the picture is set. heirloom: of a thing that
-    outlives its time."""
+    outlives its time. named: the dynasty's name stands before it (清代旗袍)."""
 
     hit: Hit
     of: frozenset[str]
@@ -47,6 +47,7 @@ class Mention:
     role: Role
     scene: bool
     heirloom: bool
+    named: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,8 +126,10 @@ class Anchor:
         led = {following(hit.end, atoms) for hit in found.get("dynasties.after", ())}
         places = {name: sorted(hit.start for hit in found.get(f"dynasties.{name}", ()))
                   for name in _SAID_OF}  # fmt: skip
-        mentions = []
+        mentions: list[Mention] = []
+        end = 0
         for hit, then in itertools.pairwise([*order, Hit(len(atoms), len(atoms))]):
+            named = end == hit.start and bool(mentions) and not mentions[-1].of.isdisjoint(dated[hit].of)
             end = _said_until(atoms, hit.end, then.start)
             said = {name for name, starts in places.items() if _any_between(starts, hit.end, end)}
             seen = dated[hit].form in ("dress", "person") or not said.isdisjoint({"content", "scene"})
@@ -138,7 +141,7 @@ class Anchor:
                 else "content"
             )
             mentions.append(Mention(hit=hit, of=dated[hit].of, form=dated[hit].form, role=role,
-                                    scene="scene" in said, heirloom="heirlooms" in said))  # fmt: skip
+                                    scene="scene" in said, heirloom="heirlooms" in said, named=named))  # fmt: skip
         return mentions
 
     def _clashing(self, mentions: Sequence[Mention], role: Role) -> list[tuple[Mention, str]]:
@@ -170,7 +173,8 @@ class Anchor:
         if mention.form == "name":
             return short[0] if short else full
         if mention.form == "dress":
-            return full + ("服饰" if chinese else " dress")
+            dress = "服饰" if chinese else "dress"
+            return dress if mention.named else f"{full}{'' if chinese else ' '}{dress}"
         return full
 
 

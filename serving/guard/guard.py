@@ -17,7 +17,7 @@ from typing import Literal
 
 from serving.guard.book import Book, Hit
 from serving.guard.dynasties import Anchor, Mixture
-from serving.guard.policy import DEFAULT, Policy, Rule, Search
+from serving.guard.policy import DEFAULT, Policy, Rule, Search, located
 from serving.guard.text import Atom, read
 
 Action = Literal["allow", "anchor", "consult", "refuse"]
@@ -52,7 +52,10 @@ class Guard:
     @classmethod
     def load(cls, path: Path | None = None) -> Guard:
         """The policy in the file `path`, None: the one beside this module. Raises GuardError, StorageError."""
-        return cls(Policy.read(DEFAULT if path is None else path))
+        path = DEFAULT if path is None else path
+        policy = Policy.read(path)
+        with located(path):
+            return cls(policy)
 
     def judge(self, prompt: str) -> Decision:
         """The first rule that holds decides: refuse before consult before anchor, and else in the policy's order.

@@ -18,7 +18,7 @@ import yaml
 
 from danqing import files, values
 from danqing.errors import ConfigError, GuardError
-from serving.guard.book import WordList, forms
+from serving.guard.book import WordList
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
 KINDS = ("refuse", "consult", "anchor")
@@ -110,7 +110,7 @@ class Policy:
             raw = yaml.load(data, Loader=_Strings)  # noqa: S506  (a BaseLoader: strings, lists and mappings only)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise GuardError(f"{path}: no valid YAML ({' '.join(str(error).split())}); correct it") from error
-        with _located(path, ""):
+        with located(path):
             _need(isinstance(raw, dict) and set(raw) == {"words", "rules", "dynasties"},
                   "the three sections words, rules and dynasties are needed, and no other")  # fmt: skip
         words = {
@@ -127,7 +127,7 @@ class Policy:
         """What concerns more than one value."""
         seen: set[str] = set()
         for rule in self.rules:
-            with _located(path, f"rule {rule.id!r}"):
+            with located(path, f"rule {rule.id!r}"):
                 _need(rule.id not in seen, "id is used twice; give each rule one of its own")
                 _need(bool(rule.looks_for) != bool(rule.dynasties), "looks_for or dynasties is needed, and not both")
                 _need((rule.kind == "anchor") == (rule.dynasties == "mixed"),
@@ -148,14 +148,9 @@ class Policy:
             seen.add(rule.id)
         keys = [dynasty.key for dynasty in self.dynasties.names]
         for place, dated in enumerate((*self.dynasties.dress, *self.dynasties.people), start=1):
-            with _located(path, "dynasties"):
+            with located(path, "dynasties"):
                 for key in dated.of:
                     _need(key in keys, f"of: no dynasty {key!r} (entry {place} of dress and people)")
-        for name, words in (*self.words.items(), *self.dynasty_words().items()):
-            for role in dataclasses.fields(WordList):
-                for expression in getattr(words, role.name):
-                    with _located(path, f"words {name!r}, {role.name}, {expression!r}"):
-                        list(forms(expression))
 
     def dynasty_words(self) -> dict[str, WordList]:
         """The lists behind the dynasties, by a name that no list of a curator has."""
@@ -182,7 +177,7 @@ class _Strings(yaml.BaseLoader):
 
 
 @contextlib.contextmanager
-def _located(path: Path, where: str) -> Iterator[None]:
+def located(path: Path, where: str = "") -> Iterator[None]:
     """What is wrong with a value inside becomes a GuardError that begins with file and place."""
     try:
         yield
@@ -197,7 +192,7 @@ def _need(condition: bool, message: str) -> None:
 
 
 def _section(raw: Mapping[str, Any], name: str, kind: type, path: Path) -> Iterator[tuple[Any, Any]]:
-    with _located(path, name):
+    with located(path, name):
         _need(isinstance(raw[name], kind) and bool(raw[name]), "a filled section is needed")
     return iter(raw[name].items() if kind is dict else enumerate(raw[name], start=1))
 
@@ -210,7 +205,7 @@ def _rule(raw: Any, number: int, path: Path) -> Rule:
 
 
 def _made(kind: type[T], raw: Any, path: Path, where: str) -> T:
-    with _located(path, where):
+    with located(path, where):
         _need(isinstance(raw, dict), "fields are needed")
         missing = [one.name for one in dataclasses.fields(kind)  # type: ignore[arg-type]
                    if one.default is one.default_factory is dataclasses.MISSING and one.name not in raw]  # fmt: skip

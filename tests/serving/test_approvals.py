@@ -75,9 +75,9 @@ def test_a_rejected_prompt_is_not_let_through(queue: Approvals) -> None:
 
 
 @pytest.mark.parametrize(
-    "same", ["A SEATED GUANYIN, fine-brush", "  a seated\u3000Guanyin,\nfine-brush ",
-             "a seated Guan\u200byin, fine-brush",
-             "ａ ｓｅａｔｅｄ Guanyin, fine-brush"],
+    "same",
+    ["A SEATED GUANYIN, fine-brush", "  a seated\u3000Guanyin,\nfine-brush ", "a seated Guan\u200byin, fine-brush",
+     "ａ ｓｅａｔｅｄ Guanyin, fine-brush"],
 )  # fmt: skip
 def test_the_same_prompt_in_another_dress_is_one_request(queue: Approvals, same: str) -> None:
     request = queue.submit(PROMPT, "deity", "en")
