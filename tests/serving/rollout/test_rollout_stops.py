@@ -144,7 +144,8 @@ def ports(count: int) -> list[str]:
 def mlflow_server(folder: Path, port: str) -> subprocess.Popen[str]:
     command = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--serve-artifacts"]
     command += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", port]
-    process = start([*command, "--workers", "1"], folder, MLFLOW_DISABLE_TELEMETRY="true")
+    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = start([*command, "--workers", "1"], folder, **settings)
     heard(process, "startup complete")
     return process
 
