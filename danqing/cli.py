@@ -159,6 +159,20 @@ def serve(
 
 
 @app.command(rich_help_panel="Use it")
+def plan(
+    package: Annotated[Path, typer.Option(help="The package folder to build for.")],
+    out: Annotated[Path, typer.Option(help="Folder for the plans and their records.")],
+    precision: Annotated[str, typer.Option(help="Of the products: fp16, bf16 or fp32.")] = "fp16",
+    batches: Annotated[str, typer.Option(help="Batch sizes to tune for, rising.")] = "1,4,8",
+) -> None:
+    """Build TensorRT plans on the machine whose GPU shall serve the package."""
+    from danqing.commands.plan import plan_command
+
+    with _plain_errors():
+        plan_command(package, out, precision=precision, batches=batches, say=typer.echo)
+
+
+@app.command(rich_help_panel="Use it")
 def gateway(
     triton: Annotated[str, typer.Option(help="A server that paints, e.g. grpc://localhost:8001.")] = "",
     model: _Model = None,
