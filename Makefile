@@ -15,8 +15,9 @@ help:            ## show this
 run: $(STAMP)    ## the whole line: pictures in, a registered model out (SOURCE=folder:PATH, PROFILE=debug, ARGS=…)
 	$(BIN)/danqing run --profile $(PROFILE) $(if $(SOURCE),--source "$(SOURCE)") $(ARGS)
 
+# Two at a time, files whole: most of a test's time goes into starting servers and waiting for them.
 test: lint types ## style, types and every test
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(ARGS)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 quick: $(STAMP)  ## the tests that take seconds
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m "not slow" $(ARGS)
