@@ -7,7 +7,7 @@ ARGS   ?=
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.danqing-installed
 
-.PHONY: run test quick lint types format bench gpu compile constraints clean help env
+.PHONY: run test quick lint types format bench gpu rtx compile constraints clean help env
 
 help:            ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -41,6 +41,9 @@ bench: $(STAMP)   ## time this machine's CPU: benchmarks/results/cpu.md
 GPU_PYTHON ?= $(BIN)/python
 gpu:             ## everything that only a GPU can tell, in one table
 	$(GPU_PYTHON) -m benchmarks.gpu
+
+rtx: $(STAMP)    ## every graph that a plan is made of, through TensorRT's compiler in every way (minutes, no GPU)
+	DANQING_RTX=all $(BIN)/python -m pytest tests/unit/test_rtx.py $(ARGS)
 
 compile: $(STAMP) ## pipelines/golden/*.yaml
 	$(BIN)/python -m pipelines.compile

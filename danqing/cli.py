@@ -162,7 +162,7 @@ def serve(
 def plan(
     package: Annotated[Path, typer.Option(help="The package folder to build for.")],
     out: Annotated[Path, typer.Option(help="Folder for the plans and their records.")],
-    precision: Annotated[str, typer.Option(help="Of the products: fp16, bf16 or fp32.")] = "fp16",
+    precision: Annotated[str, typer.Option(help="Of the products: mixed, fp16, bf16 or fp32.")] = "mixed",
     batches: Annotated[str, typer.Option(help="Batch sizes to tune for, rising.")] = "1,4,8",
 ) -> None:
     """Build TensorRT plans on the machine whose GPU shall serve the package."""

@@ -15,7 +15,8 @@ from danqing.package import Package, file_of
 if TYPE_CHECKING:
     import onnx
 
-Precision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp32", "mixed", "fp16", "bf16"]
+"""Of the products: `mixed` is fp16 where a picture is made of codes, and fp32 wherever a code is chosen."""
 LOWERED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Where nearly all time goes. Normalisation, softmax and sampling between them stay in single precision."""
 
@@ -71,6 +72,7 @@ def lower(model: onnx.ModelProto, precision: Precision, *, emulate: bool = False
     """`model` itself with its products (`LOWERED`) taken in `precision`; everything between them stays as it is.
 
     Distances of which an ArgMin takes the least (the quantiser's) stay too: rounded, neighbouring codes fall together.
+    So does with `mixed` all that sampling hangs on: one code that falls the other way is another picture.
     emulate: round to `precision` and compute in single, for onnxruntime on a CPU: it has no kernels for these types,
     and where it replaces them by its own for single precision it drops the casts around, and so the rounding, too.
     """
@@ -78,8 +80,8 @@ def lower(model: onnx.ModelProto, precision: Precision, *, emulate: bool = False
 
     if precision == "fp32":
         return model
-    kind = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.BFLOAT16
-    nodes, made, exact = [], set[str](), _deciding(model.graph.node)
+    kind = TensorProto.BFLOAT16 if precision == "bf16" else TensorProto.FLOAT16
+    nodes, made, exact = [], set[str](), _deciding(model.graph.node, sampling=precision == "mixed")
 
     def cast(source: str, target: str, to: int) -> None:
         nodes.append(helper.make_node("Cast", [source], [target], to=to))
@@ -110,19 +112,20 @@ def lower(model: onnx.ModelProto, precision: Precision, *, emulate: bool = False
     return model
 
 
-def _deciding(nodes: Sequence[onnx.NodeProto]) -> set[str]:
-    """Outputs of the products from which an ArgMin is reached with no other product between."""
+def _deciding(nodes: Sequence[onnx.NodeProto], *, sampling: bool) -> set[str]:
+    """Outputs of the products that an ArgMin compares; sampling: of all that chooses a code, however far before."""
     made_by = {name: node for node in nodes for name in node.output}
-    pending = [name for node in nodes if node.op_type == "ArgMin" for name in node.input]
+    ends = ("ArgMin", "CumSum") if sampling else ("ArgMin",)
+    pending = [name for node in nodes if node.op_type in ends for name in node.input]
     seen, found = set(pending), set()
     while pending:
-        name = pending.pop()
-        node = made_by.get(name)
+        node = made_by.get(pending.pop())
         if node is None:
             continue
         if node.op_type in LOWERED:
             found.add(node.output[0])
-            continue
-        pending.extend(new for new in node.input if new not in seen)
+            if not sampling:
+                continue
+        pending.extend(name for name in node.input if name not in seen)
         seen.update(node.input)
     return found

@@ -32,7 +32,8 @@ FORMAT = 1
 class Plan:
     """What to build."""
 
-    precision: Precision = "fp16"
+    precision: Precision = "mixed"
+    """Of the products. With `fp16` and `bf16` a seed gives another picture: benchmarks/results/precision.md."""
     batches: tuple[int, ...] = (1, 4, 8)
     """Sizes that the plan is tuned for, one optimisation profile each, rising. Sizes between two are served by the
     larger one's profile, so that a server may send any batch up to the last."""
@@ -93,7 +94,7 @@ def build(
         start = time.perf_counter()
         ready = prepare(model, graph, config.precision)
         try:
-            plan = engine(runtime, ready, config.profiles())
+            plan = engine(runtime, ready, config.profiles(), exact=config.precision in ("fp32", "mixed"))
         except ServingError as error:
             raise ServingError(f"{model.folder / file_of(graph)}: {error}") from error
         files.write_bytes(out / f"{graph}.plan", plan)
@@ -160,10 +161,15 @@ def parse(runtime: ModuleType, graph: bytes) -> tuple[Any, Any]:
     return builder, network
 
 
-def engine(runtime: ModuleType, graph: bytes, profiles: list[tuple[int, int, int]]) -> bytes:
-    """The serialised engine of an ONNX graph whose inputs have the batch in front."""
+def engine(runtime: ModuleType, graph: bytes, profiles: list[tuple[int, int, int]], *, exact: bool = True) -> bytes:
+    """The serialised engine of an ONNX graph whose inputs have the batch in front.
+
+    exact: single precision is meant; TensorRT by default takes TF32 for it, which keeps no more digits than half does.
+    """
     builder, network = parse(runtime, graph)
     config = builder.create_builder_config()
+    if exact:
+        config.clear_flag(runtime.BuilderFlag.TF32)
     for low, best, high in profiles:
         profile = builder.create_optimization_profile()
         for number in range(network.num_inputs):

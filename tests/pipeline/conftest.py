@@ -38,7 +38,8 @@ def package(tmp_path: Path) -> Callable[[str], Path]:
         folder.mkdir(exist_ok=True)
         (folder / "generate.onnx").write_text(f"graph {words}")
         (folder / "wordpieces.json").write_text("{}")
-        write_manifest(folder, name="danqing", size=64, text_length=32, decoding={"guidance": 3.0})
+        decoding = {"guidance": 3.0, "temperature": 1.0, "global_steps": 3, "detail_steps": 5}
+        write_manifest(folder, name="danqing", size=64, text_length=32, decoding=decoding)
         return folder
 
     return make

@@ -10,12 +10,13 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import tiny_package
+from onnx import TensorProto
 
 from danqing import files
 from danqing.errors import ConfigError, DanqingError, ServingError, StorageError
 from danqing.export.lowering import LOWERED, bytes_at_the_edges, lower, whole
 from danqing.export.tensorrt import Machine, Plan, build, check
-from danqing.package import MANIFEST, RESTORE, SIGNATURES, Package
+from danqing.package import GENERATE, MANIFEST, RESTORE, SIGNATURES, Package
 from danqing.pretrained import box
 
 H100 = Machine(gpu="NVIDIA H100 80GB HBM3", compute_capability="9.0", tensorrt="10.13.0")
@@ -215,6 +216,23 @@ def test_a_lower_precision_rounds_the_products_and_little_else(package, precisio
     exact = package.session().run(None, given)[0].astype(int)
     low = session(lower(whole(package, "generate"), precision, emulate=True)).run(None, given)[0].astype(int)
     assert 0 < np.abs(exact - low).max() <= (2 if precision == "fp16" else 12)
+
+
+def test_mixed_precision_leaves_alone_whatever_chooses_a_code():
+    """Only products after the last code are lowered: nothing that a sampled code hangs on has been rounded."""
+    model = lower(whole(Package.read(box(), verify=False), GENERATE), "mixed")
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    pending = [node.output[0] for node in model.graph.node if node.op_type == "CumSum"]
+    before = set(pending)
+    while pending:
+        node = made_by.get(pending.pop())
+        new = set(node.input) - before if node is not None else set()
+        pending.extend(new)
+        before |= new
+    halves = [n for n in model.graph.node if n.op_type == "Cast" and n.attribute[0].i == TensorProto.FLOAT16]
+    assert len(pending) == 0 and len(before) > 1000
+    assert len(halves) > 50 and not before & {name for node in halves for name in node.output}
+    assert all(n.input[0].endswith("_mixed") for n in model.graph.node if n.op_type == "Conv")
 
 
 def test_what_the_quantiser_compares_stays_exact():

@@ -82,7 +82,7 @@ def evaluate(corpus, tokenizer, clip, painter, *, out, config, monitor, scratch)
     return measured
 
 
-def export(tokenizer, painter, *, out, config, monitor, scratch):
+def export(corpus, tokenizer, painter, *, out, config, monitor, scratch):
     for name in ("generate.onnx", "card.md"):
         (out / name).write_bytes(painter.joinpath("painter.json").read_bytes())
     return {"agreement": 1.0}
