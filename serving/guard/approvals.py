@@ -19,14 +19,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sql
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from danqing import files
 from danqing.errors import ApprovalError
 from danqing.package import workspace
+from serving.guard.database import connect, decisions, prepare, requests
 from serving.guard.text import plain
 
 State = Literal["pending", "approved", "rejected", "forgotten"]
@@ -34,44 +34,6 @@ LONGEST = 2000
 """Characters of a prompt that is taken; a painter reads fewer."""
 MOST_PENDING = 1000
 """Requests that may wait at once, so that nobody can fill the disk."""
-_WAIT = 30  # seconds for another process to finish writing
-
-_tables = sql.MetaData()
-_requests = sql.Table(
-    "danqing_requests", _tables,
-    sql.Column("id", sql.String(36), primary_key=True),
-    sql.Column("key", sql.String(64), unique=True),  # null once forgotten: a digest of a short text can be guessed back
-    sql.Column("prompt", sql.Text),
-    sql.Column("rule", sql.String(100), nullable=False),
-    sql.Column("language", sql.String(2), nullable=False),
-    sql.Column("submitted_at", sql.String(32), nullable=False),
-)  # fmt: skip
-_decisions = sql.Table(
-    "danqing_decisions", _tables,
-    sql.Column("request", sql.ForeignKey("danqing_requests.id"), primary_key=True),
-    sql.Column("number", sql.Integer, primary_key=True, autoincrement=False),
-    sql.Column("approved", sql.Boolean, nullable=False),
-    sql.Column("who", sql.String(200), nullable=False),
-    sql.Column("reason", sql.Text, nullable=False),
-    sql.Column("decided_at", sql.String(32), nullable=False),
-)  # fmt: skip
-_CHANGES = ("UPDATE", "DELETE")
-_ONLY_ADDED = "decisions are only ever added"
-# Run at every start, so that a stop between table and trigger heals. Other databases keep the rule without help.
-_GUARDS = {
-    "sqlite": [
-        f"CREATE TRIGGER IF NOT EXISTS danqing_no_{change} BEFORE {change} ON danqing_decisions "
-        f"BEGIN SELECT RAISE(ABORT, '{_ONLY_ADDED}'); END"
-        for change in _CHANGES
-    ],
-    "postgresql": [
-        "CREATE OR REPLACE FUNCTION danqing_only_added() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{_ONLY_ADDED}'; END $$",
-        "CREATE OR REPLACE TRIGGER danqing_only_added BEFORE UPDATE OR DELETE ON danqing_decisions "
-        "FOR EACH ROW EXECUTE FUNCTION danqing_only_added()",
-    ],
-}
-_ONE_AT_A_TIME = {"postgresql": "SELECT pg_advisory_xact_lock(20260323)"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,16 +78,10 @@ class Approvals:
     """
 
     def __init__(self, url: str | None = None) -> None:
-        self._engine = _engine(default_url() if url is None else url)
+        self._engine = connect(default_url() if url is None else url)
         self.url = self._engine.url.render_as_string(hide_password=True)
-        kind = self._engine.dialect.name
-        with self._database(), self._engine.begin() as connection:
-            for statement in [_ONE_AT_A_TIME[kind]] if kind in _ONE_AT_A_TIME else []:
-                connection.execute(sql.text(statement))
-            for table in _tables.sorted_tables:
-                connection.execute(sql.schema.CreateTable(table, if_not_exists=True))
-            for statement in _GUARDS.get(kind, []):
-                connection.execute(sql.text(statement))
+        with self._database():
+            prepare(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -141,7 +97,7 @@ class Approvals:
         if len(prompt) > LONGEST:
             raise ApprovalError(f"the prompt has {len(prompt)} characters; a consultant is shown {LONGEST} at most")
         key = _key(prompt, rule)
-        known = self._read(_requests.c.key == key)
+        known = self._read(requests.c.key == key)
         if known:
             return known[0]
         if self._count_pending() >= MOST_PENDING:
@@ -152,7 +108,7 @@ class Approvals:
         with self._database():
             try:
                 with self._engine.begin() as connection:
-                    connection.execute(_requests.insert().values(row))
+                    connection.execute(requests.insert().values(row))
             except IntegrityError:  # another process was faster
                 return self.submit(prompt, rule, language)
         return self.get(row["id"])
@@ -167,7 +123,7 @@ class Approvals:
 
     def get(self, id: str) -> Request:
         """Raises ApprovalError where there is no such request."""
-        found = self._read(_requests.c.id == id)
+        found = self._read(requests.c.id == id)
         if not found:
             raise ApprovalError(f"there is no request {id!r}; `danqing approvals list` names those that wait")
         return found[0]
@@ -190,38 +146,38 @@ class Approvals:
         with self._database():
             try:
                 with self._engine.begin() as connection:
-                    connection.execute(_decisions.insert().values(row))
+                    connection.execute(decisions.insert().values(row))
             except IntegrityError:  # somebody else's decision took this number
                 raise ApprovalError(f"request {id} has just been decided by somebody else; look at it again") from None
         return self.get(id)
 
     def approved(self, prompt: str, rule: str) -> bool:
         """Whether the last decision on `prompt` under `rule` lets it through."""
-        return any(request.state == "approved" for request in self._read(_requests.c.key == _key(prompt, rule)))
+        return any(request.state == "approved" for request in self._read(requests.c.key == _key(prompt, rule)))
 
     def forget(self, id: str) -> None:
         """Delete the prompt of a request, and with it what the request was for. Its decisions stay, without it."""
         self.get(id)
-        self._forget(_requests.c.id == id)
+        self._forget(requests.c.id == id)
 
     def purge(self, older_than: timedelta) -> int:
         """Forget every request that was last touched (submitted or decided) longer ago than that; how many it were."""
         before = (datetime.now(UTC) - older_than).isoformat(timespec="microseconds")
-        touched = sql.select(_decisions.c.request).where(_decisions.c.decided_at >= before)
-        return self._forget((_requests.c.submitted_at < before) & _requests.c.id.not_in(touched))
+        touched = sql.select(decisions.c.request).where(decisions.c.decided_at >= before)
+        return self._forget((requests.c.submitted_at < before) & requests.c.id.not_in(touched))
 
     def _forget(self, which: sql.ColumnElement[bool]) -> int:
-        blank = _requests.update().where(which, _requests.c.prompt.is_not(None)).values(prompt=None, key=None)
+        blank = requests.update().where(which, requests.c.prompt.is_not(None)).values(prompt=None, key=None)
         with self._database(), self._engine.begin() as connection:
             return int(connection.execute(blank).rowcount)
 
     def _read(self, which: sql.ColumnElement[bool]) -> list[Request]:
-        asked = sql.select(_requests).where(which).order_by(_requests.c.submitted_at, _requests.c.id)
+        asked = sql.select(requests).where(which).order_by(requests.c.submitted_at, requests.c.id)
         with self._database(), self._engine.connect() as connection:
             rows = connection.execute(asked).all()
             verdicts: dict[str, list[Verdict]] = {row.id: [] for row in rows}
-            ids = sql.select(_requests.c.id).where(which)
-            made = sql.select(_decisions).where(_decisions.c.request.in_(ids)).order_by(_decisions.c.number)
+            ids = sql.select(requests.c.id).where(which)
+            made = sql.select(decisions).where(decisions.c.request.in_(ids)).order_by(decisions.c.number)
             for one in connection.execute(made):
                 if one.request in verdicts:  # else it came about between the two questions
                     verdicts[one.request].append(Verdict(approved=one.approved, who=one.who, reason=one.reason,
@@ -232,7 +188,7 @@ class Approvals:
 
     def _count_pending(self) -> int:
         with self._database(), self._engine.connect() as connection:
-            return int(connection.scalar(sql.select(sql.func.count()).select_from(_requests).where(_waiting())) or 0)
+            return int(connection.scalar(sql.select(sql.func.count()).select_from(requests).where(_waiting())) or 0)
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[None]:
@@ -245,7 +201,7 @@ class Approvals:
 
 
 def _waiting() -> sql.ColumnElement[bool]:
-    return _requests.c.prompt.is_not(None) & _requests.c.id.not_in(sql.select(_decisions.c.request))
+    return requests.c.prompt.is_not(None) & requests.c.id.not_in(sql.select(decisions.c.request))
 
 
 def _key(prompt: str, rule: str) -> str:
@@ -254,35 +210,3 @@ def _key(prompt: str, rule: str) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def _engine(url: str) -> sql.Engine:
-    try:
-        address = sql.make_url(url)
-        options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True}
-        if address.get_backend_name() == "sqlite":
-            options = {"hide_parameters": True, "connect_args": {"timeout": _WAIT}}
-            if address.database and not address.database.startswith((":memory:", "file:")):
-                _own_file(Path(address.database))
-        engine = sql.create_engine(address, **options)
-    except (ArgumentError, NoSuchModuleError):
-        raise ApprovalError(
-            "the database's address is no SQLAlchemy URL, such as sqlite:////data/approvals.db"
-        ) from None
-    except ModuleNotFoundError as error:
-        raise ApprovalError(f"the database's driver {error.name!r} is missing: pip install {error.name}") from None
-    if engine.dialect.name == "sqlite":
-        sql.event.listen(engine, "connect", _wipe_what_is_deleted)
-    return engine
-
-
-def _wipe_what_is_deleted(connection: Any, _: Any) -> None:
-    connection.execute("PRAGMA secure_delete = ON")  # otherwise a forgotten prompt stays in the file's free pages
-
-
-def _own_file(path: Path) -> None:
-    """A file that only its owner reads, before the first prompt is in it."""
-    with files.storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

@@ -3,7 +3,7 @@
 Every expression is compiled to the strings that it may stand as: an English one with its plural; a Chinese one as
 characters, as pinyin, and as any mixture of the two. A search walks over the atoms of a prompt and goes on only while
 what it has read is the beginning of some expression, so it takes at most the longest expression's steps from each atom.
-No regular expression ever sees a prompt.
+No regular expression ever sees more than one character of it.
 """
 
 from __future__ import annotations
@@ -165,21 +165,21 @@ class Book:
                     return
                 blank = not lone
             readings = _readings(atoms, at)
-            following: dict[str, tuple[tuple[int, ...], bool]] = {}
+            longer: dict[str, tuple[tuple[int, ...], bool]] = {}
             for key, (blanks, skipped) in states.items():
                 here = (*blanks, len(key)) if blank else blanks
                 for text in readings:
                     if text == "":
                         if not skipped:
-                            following.setdefault(key, (here, True))
+                            longer.setdefault(key, (here, True))
                     elif key + text in self.beginnings:
-                        following[key + text] = (here, False)
-            if not following:
+                        longer[key + text] = (here, False)
+            if not longer:
                 return
-            for key, (blanks, skipped) in following.items():
+            for key, (blanks, skipped) in longer.items():
                 if not skipped:
                     yield key, blanks, at + 1
-            states = following
+            states = longer
 
 
 def _lone(atoms: Sequence[Atom], at: int) -> bool:

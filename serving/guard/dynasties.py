@@ -84,7 +84,8 @@ class Anchor:
             start, end = atoms[mention.hit.start].start, atoms[mention.hit.end - 1].end
             text = text[:start] + self._instead(mention, self._dynasties[kept], atoms) + text[end:]
         dropped = sorted({self._earliest(mention.of) for mention, _ in wrong}, key=self._order.__getitem__)
-        return Mixture(prompt=text, kept=self._dynasties[wrong[0][1]], dropped=tuple(map(self._dynasties.get, dropped)))  # type: ignore[arg-type]
+        return Mixture(prompt=text, kept=self._dynasties[wrong[0][1]],
+                       dropped=tuple(self._dynasties[key] for key in dropped))  # fmt: skip
 
     def _dated(self, atoms: Sequence[Atom], found: Found, mixing: bool) -> dict[Hit, _Date]:
         """Where the prompt says a time. A bare name says one before a mark (Tang *dynasty*), joined to a name that does
@@ -124,24 +125,23 @@ class Anchor:
             if not order or hit.start >= order[-1].end:  # 唐 within 大唐 says nothing more
                 order.append(hit)
         led = {following(hit.end, atoms) for hit in found.get("dynasties.after", ())}
-        places = {name: sorted(hit.start for hit in found.get(f"dynasties.{name}", ()))
-                  for name in _SAID_OF}  # fmt: skip
+        places = {name: sorted(hit.start for hit in found.get(f"dynasties.{name}", ())) for name in _SAID_OF}
         mentions: list[Mention] = []
         end = 0
         for hit, then in itertools.pairwise([*order, Hit(len(atoms), len(atoms))]):
-            named = end == hit.start and bool(mentions) and not mentions[-1].of.isdisjoint(dated[hit].of)
+            date = dated[hit]
+            named = end == hit.start and bool(mentions) and not mentions[-1].of.isdisjoint(date.of)
             end = _said_until(atoms, hit.end, then.start)
-            said = {name for name, starts in places.items() if _any_between(starts, hit.end, end)}
-            seen = dated[hit].form in ("dress", "person") or not said.isdisjoint({"content", "scene"})
-            role: Role = (
-                "after"
-                if (hit.start if dated[hit].begins is None else dated[hit].begins) in led
-                else "manner"
-                if "manner" in said and not seen
-                else "content"
-            )
-            mentions.append(Mention(hit=hit, of=dated[hit].of, form=dated[hit].form, role=role,
-                                    scene="scene" in said, heirloom="heirlooms" in said, named=named))  # fmt: skip
+            said = {name: _first_between(starts, hit.end, end) for name, starts in places.items()}
+            by_itself = date.form in ("dress", "person")
+            role: Role = "content"
+            if (hit.start if date.begins is None else date.begins) in led:
+                role = "after"
+            elif not by_itself and said["manner"] < end and said["content"] == said["scene"] == end:
+                role = "manner"
+            heirloom = not by_itself and said["heirlooms"] < said["content"]
+            mentions.append(Mention(hit=hit, of=date.of, form=date.form, role=role, scene=said["scene"] < end,
+                                    heirloom=heirloom, named=named))  # fmt: skip
         return mentions
 
     def _clashing(self, mentions: Sequence[Mention], role: Role) -> list[tuple[Mention, str]]:
@@ -179,8 +179,8 @@ class Anchor:
 
 
 def _common(sets: Sequence[frozenset[str]]) -> bool:
-    """Whether no two of the first set and the others are apart."""
-    return all(one & sets[0] for one in sets)
+    """Whether every two of the sets share something."""
+    return all(one & other for one, other in itertools.combinations(set(sets), 2))
 
 
 def _said_until(atoms: Sequence[Atom], start: int, stop: int) -> int:
@@ -191,6 +191,7 @@ def _said_until(atoms: Sequence[Atom], start: int, stop: int) -> int:
     return end
 
 
-def _any_between(starts: Sequence[int], low: int, high: int) -> bool:
+def _first_between(starts: Sequence[int], low: int, high: int) -> int:
+    """The first of the sorted `starts` in low … high-1; `high` where there is none."""
     at = bisect.bisect_left(starts, low)
-    return at < len(starts) and starts[at] < high
+    return min(starts[at], high) if at < len(starts) else high

@@ -16,9 +16,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sql
-from typer.testing import CliRunner
 
-from danqing.cli import app
 from danqing.errors import ApprovalError, DanqingError
 from serving.guard import approvals as module
 from serving.guard.approvals import Approvals, default_url
@@ -295,34 +293,3 @@ def test_the_address_comes_from_the_environment_or_the_workspace(
     assert default_url() == f"sqlite:///{tmp_path / 'approvals.db'}"
     monkeypatch.setenv("DANQING_APPROVALS_URL", "postgresql://host/danqing")
     assert default_url() == "postgresql://host/danqing"
-
-
-@pytest.fixture
-def shell(file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
-    monkeypatch.setenv("DANQING_APPROVALS_URL", f"sqlite:///{file}")
-
-    def run(*arguments: str) -> tuple[int, str]:
-        result = CliRunner().invoke(app, ["approvals", *arguments])
-        return result.exit_code, result.output
-
-    return run
-
-
-def test_a_consultant_works_from_the_shell(shell: Callable[..., tuple[int, str]], file: Path) -> None:
-    assert shell("list") == (0, "nothing waits for a decision\n")
-    queue = Approvals(f"sqlite:///{file}")
-    request = queue.submit("Guanyin \x1b[2J\u202e seated", "deity", "en")
-    code, shown = shell("list")
-    assert code == 0 and request.id in shown and "deity" in shown
-    assert "Guanyin \\x1b[2J\\u202e seated" in shown  # nothing that steers the terminal or hides
-    decision = ("--who", "Chen Lan", "--reason", "seated")
-    assert shell("approve", request.id, *decision)[0] == 0
-    code, shown = shell("reject", request.id, *decision)
-    assert code == 6 and "decided already" in shown
-    assert shell("reject", request.id, *decision, "--again")[0] == 0
-    assert "rejected" in shell("list", "--all")[1]
-    assert shell("list")[1] == "nothing waits for a decision\n"
-    assert shell("forget", request.id)[0] == 0
-    assert "Guanyin" not in shell("list", "--all")[1]
-    assert shell("purge", "--days", "0") == (0, "0 requests are forgotten\n")
-    queue.close()
