@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio.to_thread
 
+from danqing.errors import ApprovalError
 from danqing.lexicon import has_chinese
 from serving.gateway import metrics
 from serving.gateway.errors import Declined
@@ -42,8 +43,13 @@ class Judge:
             return Allowed(prompt=decision.prompt)
         said = {"rule": decision.rule, "reason_zh": decision.reason_zh}
         if decision.action == "consult" and self.approvals is not None:
-            if await anyio.to_thread.run_sync(self.approvals.approved, prompt, decision.rule):
+            if await anyio.to_thread.run_sync(self.approvals.approved, decision.prompt, decision.rule):
                 return Allowed(prompt=decision.prompt)
-            asked = await anyio.to_thread.run_sync(self.approvals.submit, prompt, decision.rule, language)
+            try:
+                asked = await anyio.to_thread.run_sync(self.approvals.submit, decision.prompt, decision.rule, language)
+            except ApprovalError as error:
+                raise Declined(
+                    503, "not_ready", f"{decision.reason_en} But nobody can be asked now: {error}"
+                ) from error
             raise Declined(403, "needs_approval", decision.reason_en, approval=asked.id, **said)
         raise Declined(403, "refused", decision.reason_en, **said)

@@ -39,7 +39,7 @@ def database(settings: Settings) -> str:
 def assemble(settings: Settings) -> tuple[FastAPI, Atelier]:
     """The application, with a worker for tasks that lives as long as it does."""
     guard = Guard.load(Path(settings.policy) if settings.policy else None) if settings.guarded else None
-    judge = Judge(guard, Approvals(database(settings)) if guard is not None else None)
+    judge = Judge(guard, Approvals(settings.database or None) if guard is not None else None)
     policy = guard.version if guard is not None else ""
     atelier = Atelier(settings, backend(settings), judge, stamping(settings, policy), KnownWorks(settings.model))
     store = tasks.Store(database(settings))
