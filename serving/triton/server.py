@@ -176,24 +176,29 @@ class Server:
         (https://github.com/triton-inference-server/server/issues/8604): then all of it is started anew, on its ports.
         """
         assert self._process is not None
+        before: set[int] = set()
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return self._process.wait(interval)
-            if self.crippled():
+            ended = self.crippled()
+            if ended & before:  # a model that is unloaded, or fails to load, is in between for a moment
                 self._say("a model's process has ended: Triton is started anew")
                 self.stop()
                 self.start()
+                ended = set()
+            before = ended
 
-    def crippled(self) -> bool:
-        """Whether a process of a model has ended; callers of that model get errors then."""
+    def crippled(self) -> set[int]:
+        """Processes of models that have ended and that Triton has not cleared away: their callers get errors."""
         assert self._process is not None
+        found = set()
         for entry in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
                 # The name, in brackets, may hold anything; state and parent follow it.
                 state, parent = entry.read_text().rpartition(")")[2].split()[:2]
                 if int(parent) == self._process.pid and state == "Z":
-                    return True
-        return False
+                    found.add(int(entry.parent.name))
+        return found
 
     def stop(self) -> None:
         """End the server and its model processes; returns when they are gone and the ports are free again."""
