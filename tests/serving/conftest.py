@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,13 @@ from danqing.paint import Painter, box
 from serving.client import Danqing
 from serving.triton.repository import build
 from serving.triton.server import Server
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _give_models_back() -> Iterator[None]:
+    """Each application that a test makes holds a model; together they would fill the memory."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
