@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,23 +39,37 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.stdout.close()
 
 
+@contextlib.contextmanager
+def patience(process: subprocess.Popen[str], seconds: float = 60.0) -> Iterator[None]:
+    """End a process that has nothing more to say: whoever listens to it is not kept waiting for ever."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def heard(process: subprocess.Popen[str], words: str) -> list[str]:
     """The lines of a process up to the first one with `words` in it."""
     lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if words in line:
-            return lines
+    with patience(process):
+        for line in process.stdout:
+            lines.append(line)
+            if words in line:
+                return lines
     raise AssertionError(f"{words!r} was never said: {lines}")
 
 
 def test_a_controller_that_is_killed_anywhere_goes_on_where_it_was(owned, control, served, caller, now, tmp_path):
     server, store = served
     owned.move(1)
-    first = control(keep=2)
-    for number in (1, 3, 1):  # version 2, of the tests before, is gone from the disk then
+    first = control(keep=2, drain=0.001)
+    for number in (1, 3, 1):  # version 2, of the tests before, is gone from memory and disk then
         owned.move(number)
-        first.step()
+        for _ in range(4):
+            first.step()
+            time.sleep(0.01)
     owned.move(2)
     command = ["serving.rollout", "--store", str(store), "--tracking", owned.uri, "--triton", server.url]
     with caller() as painting:
