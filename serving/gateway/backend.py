@@ -125,7 +125,8 @@ class Local:
 
 async def _within(timeout: float, work: Awaitable[T]) -> T:
     try:
-        return await asyncio.wait_for(work, timeout)
+        async with asyncio.timeout(timeout):  # not wait_for, which may swallow a cancellation (Python 3.11)
+            return await work
     except TimeoutError as error:
         raise TooSlow(f"no picture within {timeout:g} s") from error
 

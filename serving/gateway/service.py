@@ -51,9 +51,9 @@ def assemble(settings: Settings) -> tuple[FastAPI, Atelier]:
         worker = asyncio.create_task(tasks.Worker(atelier, store).run())
         async with inner(app):
             yield
-        worker.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await worker
+        while not worker.done():  # a library on the way may swallow a cancellation: the next one finds it elsewhere
+            worker.cancel()
+            await asyncio.wait([worker], timeout=1)
 
     app.router.lifespan_context = lifespan
     return app, atelier

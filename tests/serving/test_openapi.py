@@ -39,6 +39,16 @@ OPERATIONS = [
 ]  # fmt: skip
 
 
+def without_lifespan(app):
+    """The application as it runs already: a second worker for its tasks is not wanted."""
+
+    async def asked(scope, receive, send):
+        assert scope["type"] == "http"
+        await app(scope, receive, send)
+
+    return asked
+
+
 @pytest.fixture(scope="module")
 def document(tmp_path_factory):
     folder = tmp_path_factory.mktemp("openapi")
@@ -49,7 +59,7 @@ def document(tmp_path_factory):
     log = logging.getLogger("danqing.gateway")
     log.setLevel(logging.WARNING)  # thousands of lines would be kept for a failure
     with TestClient(app):
-        yield schemathesis.openapi.from_asgi("/openapi.json", app)
+        yield schemathesis.openapi.from_asgi("/openapi.json", without_lifespan(app))
     log.setLevel(logging.INFO)
 
 
