@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from danqing.package import GENERATE, SIGNATURES
 from danqing.values import at_least, require
 
 LICENCES = ("CC0-1.0", "PDM-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "Apache-2.0")
@@ -345,7 +346,7 @@ class Gate:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
     decoding: Decoding = field(default_factory=Decoding)
-    graphs: tuple[str, ...] = ("generate", "restore", "preview_global", "preview_detail")
+    graphs: tuple[str, ...] = tuple(SIGNATURES)
     """What the package can do; `generate` is needed."""
     batches: tuple[int, ...] = (1, 2, 4, 8)
     """Batch sizes at which ONNX is compared with PyTorch."""
@@ -355,10 +356,9 @@ class Export:
 
     def __post_init__(self) -> None:
         at_least(self.decoding, "export.decoding", global_steps=1, detail_steps=1)
-        known = ("generate", "restore", "preview_global", "preview_detail")
-        wrong = [graph for graph in self.graphs if graph not in known]
-        require(not wrong, f"export.graphs has {', '.join(wrong)}: the graphs are {', '.join(known)}")
-        require("generate" in self.graphs, "export.graphs is without `generate`, which every package needs")
+        wrong = [graph for graph in self.graphs if graph not in SIGNATURES]
+        require(not wrong, f"export.graphs has {', '.join(wrong)}: the graphs are {', '.join(SIGNATURES)}")
+        require(GENERATE in self.graphs, "export.graphs is without `generate`, which every package needs")
         sizes = ", ".join(map(str, self.batches)) or "empty"
         require(min(self.batches, default=0) >= 1, f"export.batches is {sizes}: sizes of at least 1 are needed")
 

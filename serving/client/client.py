@@ -108,20 +108,26 @@ class Danqing:
         inputs = wire.asked([prompt], [seed], guidance)
         arrived: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
         client = InferenceServerClient(self.url, ssl=self._secure)  # a connection holds one stream at a time
+        ended, stream = False, None
         try:
             with wire.errors(self.url, limit):
                 client.start_stream(lambda result, error: arrived.put((result, error)), stream_timeout=limit)
+                stream = client._stream
                 client.async_stream_infer(wire.PREVIEW, inputs, enable_empty_final_response=True)
                 while True:
                     result, error = arrived.get()
                     if error is not None:
                         raise error
                     if result.get_response().parameters["triton_final_response"].bool_param:
+                        ended = True
                         return
                     yield wire.step(result)
         finally:
             with contextlib.suppress(Exception):  # a stream that has failed cannot be stopped
-                client.stop_stream(cancel_requests=True)
+                client.stop_stream(cancel_requests=not ended)
+            if stream is not None:
+                # A cancelled stream goes on waiting for requests, with a thread of its own, until it hears of the end.
+                stream._request_queue.put(None)
             client.close()
 
     def edit(

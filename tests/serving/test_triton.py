@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -296,6 +297,25 @@ def test_a_preview_may_be_left_early_and_says_what_is_wrong(client):
     with pytest.raises(ServingError, match="the prompt is empty"):
         list(client.preview(""))
     assert len(list(client.preview(PROMPT, seed=12))) == 8
+
+
+def test_previews_leave_no_thread_behind(client):
+    """Read to the end, left early, or refused."""
+    list(client.preview(PROMPT, seed=13))
+    before = set(threading.enumerate())
+    for seed in range(3):
+        list(client.preview(PROMPT, seed=seed))
+        early = client.preview(PROMPT, seed=seed)
+        next(early)
+        early.close()
+        with pytest.raises(ServingError):
+            list(client.preview(""))
+    for _ in range(100):
+        left = set(threading.enumerate()) - before
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left, left
 
 
 def test_many_prompts_are_painted_in_batches(client, painter, server):
