@@ -78,7 +78,7 @@ def squares(restorer: Restorer) -> Squares:
         return restorer(
             ids, mask, torch.tensor(list(seeds), device=where), torch.full((count,), manner.guidance, device=where),
             torch.full((count,), manner.temperature, device=where),
-            torch.from_numpy(np.ascontiguousarray(pictures)).to(where), torch.from_numpy(holes).to(where),
+            torch.tensor(pictures).to(where), torch.from_numpy(holes).to(where),
         ).cpu().numpy()  # fmt: skip
 
     return paint
