@@ -6,10 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import table
 from danqing.data import corpus
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 64
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What callers met while this or that went wrong in the server, as a table."""
+    rows = [value for report in terminalreporter.getreports("passed") if report.when == "call"
+            for name, value in report.user_properties if name == "fault"]  # fmt: skip
+    if rows:
+        terminalreporter.section("faults under load")
+        for line in table.grid(list(rows[0]), [[str(cell) for cell in row.values()] for row in rows]):
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ class AsyncDanqing:
         except ImportError as error:
             raise ServingError("the gRPC client is missing: pip install 'danqing[serve]'") from error
         self.url, self.timeout, self.retries = f"{host}:{port}", timeout, retries
-        self._client = InferenceServerClient(self.url, ssl=secure)
+        self._client = InferenceServerClient(self.url, ssl=secure, channel_args=wire.CHANNEL)
 
     async def __aenter__(self) -> Self:
         return self

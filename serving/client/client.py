@@ -43,7 +43,7 @@ class Danqing:
         except ImportError as error:
             raise ServingError("the gRPC client is missing: pip install 'danqing[serve]'") from error
         self.url, self.timeout, self.retries, self._secure = f"{host}:{port}", timeout, retries, secure
-        self._client = InferenceServerClient(self.url, ssl=secure)
+        self._client = InferenceServerClient(self.url, ssl=secure, channel_args=wire.CHANNEL)
 
     def __enter__(self) -> Self:
         return self

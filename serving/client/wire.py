@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PAINT, EDIT, PREVIEW = "danqing", "edit", "preview"
+CHANNEL = [
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),  # a new client connects at once, whatever another has met
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+]
+"""gRPC's settings. By default it looks for a server that was away only every two minutes. The message lengths are
+tritonclient's own, which it leaves out as soon as it is given any setting."""
 BATCH = 8
 """Pictures that one call may ask for."""
 DEFAULT_PORT = 8001
@@ -36,6 +45,14 @@ class Overloaded(ServingError):
 
 class TooSlow(ServingError):
     """No picture within the time allowed."""
+
+
+class Broken(ServingError):
+    """A model's process has died in the server, which is started anew by `danqing serve` within seconds."""
+
+
+class Loading(ServingError):
+    """The server is there, its model is not, or not yet."""
 
 
 class Refused(ServingError):
@@ -140,4 +157,8 @@ def _explained(error: Any, url: str, limit: float) -> ServingError:
         return Overloaded(f"{url} is busy: {first}; try again later")
     if "INVALID_ARGUMENT" in status:
         return Refused(url, first)
+    if "no available versions" in message:
+        return Loading(f"{url}: the model is not served now; it may still be loading")
+    if "Stub process" in message:
+        return Broken(f"{url}: a model's process has died there; try again in a moment")
     return ServingError(f"{url}: {first}")

@@ -24,10 +24,7 @@ class Triton:
         host, port, secure = wire.parse(url)
         self.url, self.load_timeout, self.call_timeout = f"{host}:{port}", load_timeout, call_timeout
         self._headers = {f"triton-grpc-protocol-{CONTROL_KEY}": secret} if secret else None
-        # By default gRPC looks for a server that was away only every two minutes.
-        options = [("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 200)]
-        options += [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self.client = InferenceServerClient(self.url, ssl=secure, channel_args=options)
+        self.client = InferenceServerClient(self.url, ssl=secure, channel_args=wire.CHANNEL)
 
     def close(self) -> None:
         self.client.close()

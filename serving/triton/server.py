@@ -33,6 +33,8 @@ from serving.triton.repository import build
 HTTP, GRPC, METRICS = 8000, 8001, 8002
 CONTROL_KEY = "danqing-control"
 """Name of the key that Triton compares with the secret; gRPC callers send it as `triton-grpc-protocol-<name>`."""
+_CRASHES, _CRASH_WINDOW = 3, 60.0
+"""So many crashes within so many seconds are started anew; what crashes more often has a cause that stays."""
 _CACHE_BYTES = 64 * 2**20
 
 
@@ -170,19 +172,28 @@ class Server:
         return text
 
     def watch(self, interval: float = 1.0) -> int:
-        """Block until the server ends; its exit status.
+        """Block until the server is told to end, or ends by itself again and again; its exit status.
 
-        A model's process that has ended is not started again by Triton, which goes on calling itself ready
-        (https://github.com/triton-inference-server/server/issues/8604): then all of it is started anew, on its ports.
+        A server that crashes is started anew, on its ports. So is one whose model's process has ended: Triton does not
+        start that again and goes on calling itself ready
+        (https://github.com/triton-inference-server/server/issues/8604).
         """
         assert self._process is not None
         before: set[int] = set()
+        crashes: list[float] = []
         while True:
+            why = ""
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return self._process.wait(interval)
+                status = self._process.wait(interval)
+                crashes = [at for at in crashes if time.monotonic() - at < _CRASH_WINDOW] + [time.monotonic()]
+                if status == 0 or len(crashes) > _CRASHES:
+                    return status
+                why = f"tritonserver has ended with status {status}"
             ended = self.crippled()
             if ended & before:  # a model that is unloaded, or fails to load, is in between for a moment
-                self._say("a model's process has ended: Triton is started anew")
+                why = why or "a model's process has ended"
+            if why:
+                self._say(f"{why}: Triton is started anew")
                 self.stop()
                 self.start()
                 ended = set()

@@ -163,7 +163,7 @@ def test_a_model_process_that_dies_is_noticed_and_the_server_paints_again(packag
         stub = next(child for child in children(server._process.pid)
                     if f"{repository}/generate".encode() in Path(f"/proc/{child}/cmdline").read_bytes())  # fmt: skip
         os.kill(stub, signal.SIGKILL)
-        with pytest.raises(ServingError, match="not healthy"):
+        with pytest.raises(ServingError, match="process has died"):
             client.paint("bamboo", seed=2)
         watching = threading.Thread(target=server.watch, args=(0.2,), daemon=True)
         watching.start()
@@ -177,3 +177,22 @@ def test_a_model_process_that_dies_is_noticed_and_the_server_paints_again(packag
         os.kill(server._process.pid, signal.SIGTERM)
         watching.join(30)
         assert not watching.is_alive()
+
+
+@pytest.mark.slow
+def test_a_server_that_crashes_again_and_again_is_given_up_with_its_status(repository, monkeypatch):
+    monkeypatch.setattr("serving.triton.server._CRASHES", 1)
+    said, statuses = [], []
+    with Server(repository, say=said.append) as server:
+        watching = threading.Thread(target=lambda: statuses.append(server.watch(0.2)), daemon=True)
+        watching.start()
+        os.kill(server._process.pid, signal.SIGKILL)
+        with Danqing(server.url, retries=0) as client:
+            for _ in range(300):
+                if said and client.ready():
+                    break
+                time.sleep(0.1)
+            assert client.ready() and said == ["tritonserver has ended with status -9: Triton is started anew"]
+        os.kill(server._process.pid, signal.SIGKILL)
+        watching.join(30)
+    assert statuses == [-9]

@@ -73,6 +73,16 @@ def caller(served: tuple[Server, Path], painters: dict[int, Painter]) -> Callabl
 
 
 @pytest.fixture
+def survived(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """survived(fault, caller, *errors): its callers met nothing else; a row of the table that ends the test run."""
+
+    def tell(fault: str, caller: Caller, *errors: type[Exception]) -> None:
+        record_property("fault", {"fault": fault, **caller.check(*errors)})
+
+    return tell
+
+
+@pytest.fixture
 def now(served: tuple[Server, Path], painters: dict[int, Painter]) -> Callable[[], int | None]:
     """now(): the number of the version that a caller gets."""
 

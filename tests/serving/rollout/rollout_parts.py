@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import threading
 import time
@@ -79,8 +80,11 @@ class Caller:
     def __init__(self, url: str, painters: dict[int, Painter]) -> None:
         self.client, self.painters = Danqing(url), painters
         self.painted: list[int] = []
-        self.failed: list[str] = []
+        self.failed: list[Exception] = []
         self.strange = 0
+        self.gap = 0.0
+        """Seconds between two pictures, at most."""
+        self._last = time.monotonic()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._paint, args=(start,)) for start in (0, 1000)]
 
@@ -104,18 +108,31 @@ class Caller:
             try:
                 picture = self.client.paint(PROMPT, seed=seed)
             except Exception as error:
-                self.failed.append(str(error))
+                self.failed.append(error)
                 continue
+            now = time.monotonic()
+            self.gap, self._last = max(self.gap, now - self._last), now
             number = whose(picture, seed, self.painters)
             self.strange += number is None
             self.painted.append(number)
 
-    def check(self) -> str:
-        """Every request had an answer, and every answer was one model's picture."""
-        assert self.failed == [], f"{len(self.failed)} requests failed: {self.failed[:3]}"
+    def goes_on(self, pictures: int = 20) -> None:
+        """Wait for so many more pictures."""
+        wanted = len(self.painted) + pictures
+        until(lambda: len(self.painted) >= wanted, f"{pictures} more pictures (errors: {self.failed[-1:]})")
+
+    def check(self, *expected: type[Exception]) -> dict[str, object]:
+        """Every answer was one model's picture or one of the `expected` errors; a row of the table of faults."""
+        others = [error for error in self.failed if type(error) not in expected]
+        assert not others, f"{len(others)} requests failed otherwise: {others[:3]}"
         assert self.strange == 0, f"{self.strange} of {len(self.painted)} pictures are no model's"
-        counts = {number: self.painted.count(number) for number in sorted(set(self.painted))}
-        return f"{len(self.painted)} pictures, 0 failed, 0 wrong; by version {counts}"
+        assert len(self.painted) > 20, "too few callers to tell"
+        kinds = collections.Counter(type(error).__name__ for error in self.failed)
+        return {
+            "requests": len(self.painted) + len(self.failed), "pictures": len(self.painted), "wrong pictures": 0,
+            "errors": ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "0",
+            "longest without a picture, s": round(self.gap, 1),
+        }  # fmt: skip
 
 
 def whose(picture, seed: int, painters: dict[int, Painter]) -> int | None:

@@ -21,7 +21,9 @@ from serving.client import Danqing
 from serving.rollout.registry import with_line
 
 
-def test_moving_the_alias_and_rolling_back_change_the_model_under_load(owned, control, caller, now, running, painters):
+def test_moving_the_alias_and_rolling_back_change_the_model_under_load(
+    owned, control, caller, now, running, painters, survived
+):
     controller = control()
     owned.move(1)
     controller.step()
@@ -36,7 +38,7 @@ def test_moving_the_alias_and_rolling_back_change_the_model_under_load(owned, co
         registry.rollback(tracking_uri=owned.uri)
         until(lambda: owned.tag(1) == "serving", f"back to version 1: {controller.lines}")
         assert now() == 1
-    print(painting.check())
+    survived("promoted, and rolled back", painting)
     assert set(painting.painted) == {1, 2}
     assert owned.tag(2) == "replaced by version 1"
     with Danqing(controller.settings.triton) as client:
@@ -142,7 +144,7 @@ def test_editing_and_previews_come_and_go_with_the_versions_that_have_them(owned
 
 
 @pytest.mark.slow
-def test_fifty_promotions_and_rollbacks_in_a_row_end_on_the_last(owned, control, caller, now, running):
+def test_fifty_promotions_and_rollbacks_in_a_row_end_on_the_last(owned, control, caller, now, running, survived):
     rng, controller = random.Random(0), control()
     owned.move(1)
     controller.step()
@@ -158,14 +160,14 @@ def test_fifty_promotions_and_rollbacks_in_a_row_end_on_the_last(owned, control,
         until(lambda: owned.tag(last) == "serving" and now() == last, f"version {last}: {controller.lines[-5:]}")
         painted = len(painting.painted)
         until(lambda: len(painting.painted) > painted + 20, "pictures of the last")
-    print(f"50 moves, {controller.status.switches} switches, {controller.status.refusals} refusals; {painting.check()}")
+    survived(f"50 promotions and rollbacks, {controller.status.switches} switches", painting)
     assert set(painting.painted[-10:]) == {last}
     assert controller.status.refusals == 0
     assert [number for number in (1, 2, 3) if owned.tag(number) == "serving"] == [last]
 
 
 @pytest.mark.slow
-def test_two_controllers_at_once_end_on_the_last(owned, control, caller, now, running, tmp_path):
+def test_two_controllers_at_once_end_on_the_last(owned, control, caller, now, running, tmp_path, survived):
     one, other = control(), control(status=tmp_path / "other.json")
     owned.move(1)
     one.step()
@@ -176,6 +178,6 @@ def test_two_controllers_at_once_end_on_the_last(owned, control, caller, now, ru
             owned.move(number)
             time.sleep(0.4)
         until(lambda: owned.tag(2) == "serving" and now() == 2, f"version 2: {one.lines} {other.lines}")
-    print(f"{one.status.switches} + {other.status.switches} switches; {painting.check()}")
+    survived(f"two controllers, {one.status.switches} + {other.status.switches} switches", painting)
     assert one.status.refusals == other.status.refusals == 0
     assert PROMPT not in "".join(one.lines + other.lines)

@@ -58,14 +58,19 @@ def no_files(owned, packages, tmp_path):
         (no_files, "has no package there"),
     ],
 )
-def test_a_registry_that_lies_is_refused_and_told_so(owned, control, now, packages, tmp_path, lie, why):
+def test_a_registry_that_lies_is_refused_and_told_so(
+    owned, control, now, packages, tmp_path, caller, survived, lie, why
+):
     controller = control()
     owned.move(1)
     controller.step()
     number = lie(owned, packages, tmp_path)
     owned.describe(number, "The best so far.")
-    owned.move(number)
-    controller.step()
+    with caller() as painting:
+        owned.move(number)
+        controller.step()
+        painting.goes_on()
+    survived(f"the registry lies: {lie.__name__.replace('_', ' ')}", painting)
     assert now() == 1
     assert owned.tag(number).startswith("refused: ") and why in owned.tag(number)
     first, last = owned.describe(number).splitlines()

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rollout_parts import PROMPT, SECRET, Registry, listening, until, whose
+from rollout_parts import PROMPT, SECRET, Caller, Registry, listening, until, whose
 
 from danqing.platform import registry
-from serving.client import Danqing
+from serving.client import Danqing, wire
 from serving.rollout.settings import Rollout
 from serving.triton.server import Server
 
@@ -61,7 +61,9 @@ def heard(process: subprocess.Popen[str], words: str) -> list[str]:
     raise AssertionError(f"{words!r} was never said: {lines}")
 
 
-def test_a_controller_that_is_killed_anywhere_goes_on_where_it_was(owned, control, served, caller, now, tmp_path):
+def test_a_controller_that_is_killed_anywhere_goes_on_where_it_was(
+    owned, control, served, caller, now, tmp_path, survived
+):
     server, store = served
     owned.move(1)
     first = control(keep=2, drain=0.001)
@@ -82,7 +84,7 @@ def test_a_controller_that_is_killed_anywhere_goes_on_where_it_was(owned, contro
         until(lambda: owned.tag(2) == "serving", "version 2")
         process.terminate()
         assert process.wait(30) == 0 and "stopped" in process.stdout.read()
-    print(painting.check())
+    survived("the controller is killed at six points", painting)
     assert now() == 2
     assert list(store.rglob(".*")) == [], "nothing half-done is left"
 
@@ -120,7 +122,7 @@ def mounted(folder: Path, megabytes: float, *options: str) -> None:
         pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
 
 
-def test_a_full_disk_leaves_the_old_version_and_the_next_try_finds_room(owned, tmp_path, painters):
+def test_a_full_disk_leaves_the_old_version_and_the_next_try_finds_room(owned, tmp_path, painters, survived):
     store = tmp_path / "disk"
     store.mkdir()
     mounted(store, 100)
@@ -134,16 +136,20 @@ def test_a_full_disk_leaves_the_old_version_and_the_next_try_finds_room(owned, t
             used = (lambda: shutil.disk_usage(store).used / 2**20)()
             package = sum(file.stat().st_size for file in next(store.glob("versions/*/package")).iterdir()) / 2**20
             owned.move(2)
-            for room, what in ((0.5 * package, "package"), (1.5 * package, "tiny-")):  # while fetching; while building
-                mounted(store, used + room, "remount")
+            with Caller(server.url, painters) as painting:
+                for room, what in ((0.5 * package, "package"), (1.5 * package, "tiny-")):  # fetching; building
+                    mounted(store, used + room, "remount")
+                    controller.step()
+                    told = owned.tag(2)
+                    assert "the disk is full" in told and what in told.split(": the disk")[0], told
+                    assert whose(client.paint(PROMPT, seed=1), 1, painters) == 1
+                    assert list(store.rglob(".*")) == [], "the half is removed"
+                mounted(store, 100, "remount")
                 controller.step()
-                assert "the disk is full" in owned.tag(2) and what in owned.tag(2).split(": the disk")[0], owned.tag(2)
-                assert whose(client.paint(PROMPT, seed=1), 1, painters) == 1
-                assert list(store.rglob(".*")) == [], "the half is removed"
-            mounted(store, 100, "remount")
-            controller.step()
-            assert owned.tag(2) == "serving"
-            assert whose(client.paint(PROMPT, seed=1), 1, painters) == 2
+                assert owned.tag(2) == "serving"
+                assert whose(client.paint(PROMPT, seed=1), 1, painters) == 2
+                painting.goes_on()
+            survived("the disk is full, twice", painting)
     finally:
         subprocess.run(["umount", "-l", str(store)], check=True)
 
@@ -167,7 +173,9 @@ def mlflow_server(folder: Path, port: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_registry_behind_http_is_followed_and_may_go_away(control, packages, now, caller, tmp_path, monkeypatch):
+def test_a_registry_behind_http_is_followed_and_may_go_away(
+    control, packages, now, caller, tmp_path, monkeypatch, survived
+):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     (port,) = ports(1)
     process = mlflow_server(tmp_path, port)
@@ -193,12 +201,28 @@ def test_a_registry_behind_http_is_followed_and_may_go_away(control, packages, n
             registry.rollback(tracking_uri=owned.uri)
             controller.step()
             assert now() == 1 and any("registry answers again" in line for line in controller.lines)
-        print(painting.check())
+        survived("the registry says nothing for a while", painting)
     finally:
         kill(process)
 
 
-def test_danqing_serve_follows_from_the_model_at_hand_to_the_champion(owned, packages, painters, tmp_path):
+def descendant(process: int, *words: str) -> int:
+    """The child of `process` with the first word in its command line, of that the one with the next, and so on."""
+    for word in words:
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == process and word.encode() in (entry / "cmdline").read_bytes():
+                    process = int(entry.name)
+                    break
+        else:
+            raise AssertionError(f"{process} has no child with {word!r} in its command line")
+    return process
+
+
+def test_danqing_serve_follows_the_champion_and_outlives_a_killed_model_and_a_killed_server(
+    owned, packages, painters, tmp_path, survived
+):
     http, grpc, metrics = ports(3)
     command = ["danqing.cli", "serve", "--follow", "--tracking", owned.uri, "--model", str(packages[1])]
     command += ["--http", http, "--grpc", grpc, "--metrics", metrics]
@@ -210,6 +234,16 @@ def test_danqing_serve_follows_from_the_model_at_hand_to_the_champion(owned, pac
             registry.promote(2, tracking_uri=owned.uri)
             heard(process, "version 2 is served")
             assert whose(client.paint(PROMPT, seed=1), 1, painters) == 2
+        for fault, path in {
+            "a model's process is killed": ("tritonserver", "generate"), "the server is killed": ("tritonserver",)
+        }.items():  # fmt: skip
+            with Caller(f"grpc://127.0.0.1:{grpc}", painters) as painting:
+                painting.goes_on()
+                os.kill(descendant(process.pid, *path), signal.SIGKILL)
+                heard(process, "is started anew")
+                painting.goes_on()
+            survived(fault, painting, wire.Broken, wire.Unreachable, wire.Loading)
+            assert set(painting.painted) == {2} and painting.failed
         process.terminate()
         assert process.wait(60) == 0
     finally:
