@@ -21,6 +21,8 @@ def command(settings: Settings) -> tuple[list[str], dict[str, str]]:
         **os.environ, f"{PREFIX}TRITON": settings.triton, f"{PREFIX}MODEL": settings.model,
         f"{PREFIX}HOST": settings.host, f"{PREFIX}PORT": str(settings.port), f"{PREFIX}KEYS_FILE": settings.keys_file,
         "BENTOML_DO_NOT_TRACK": "true",  # nobody else hears of it
+        # Its sums are small: more threads for one would only take cores from the painter and from other requests.
+        "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1"),
         "PYTHONPATH": os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p),
     }  # fmt: skip
     arguments = ["--host", settings.host, "--port", str(settings.port), "--api-workers", "1"]
