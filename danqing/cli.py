@@ -141,16 +141,21 @@ def serve(
     grpc: int = 8001,
     metrics: int = 8002,
     log: Annotated[Optional[Path], typer.Option(help="File for the server's own lines.")] = None,
+    plan: Annotated[
+        Optional[Path], typer.Option(help="A folder of TensorRT plans: say how NVIDIA's image serves them.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Change over when the champion changes.")] = False,
     tracking: Annotated[
         str, typer.Option(help="With --follow: address of the MLflow registry; this workspace's if not given.")
     ] = "",
 ) -> None:
     """Serve the champion with a real Triton Inference Server, over gRPC and HTTP."""
-    from danqing.commands.serve import follow_command, serve_command
+    from danqing.commands.serve import follow_command, plan_command, serve_command
 
     with _plain_errors():
-        if follow:
+        if plan is not None:
+            plan_command(model, plan, say=typer.echo)
+        elif follow:
             follow_command(model, tracking, host=host, http=http, grpc=grpc, metrics=metrics, log=log)
         elif tracking:
             raise ConfigError("--tracking is for --follow: without it nobody asks the registry again")

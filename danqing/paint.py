@@ -9,11 +9,11 @@ Imports neither torch nor transformers nor the registry's client: from the shell
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from danqing import __version__, files, package
+from danqing import files, package
 from danqing.errors import DanqingError
 from danqing.package import Package, champion
 from danqing.pretrained import box
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
     from PIL.Image import Image
 
-__all__ = ["Painter", "box", "enlarge", "notes", "save"]
+__all__ = ["Painter", "box", "enlarge", "save"]
 
 MAX_SEED = 2**63 - 1
 
@@ -129,27 +129,16 @@ def enlarge(picture: Image, scale: int | None) -> Image:
     return picture.resize((width * scale, height * scale), Image.Resampling.LANCZOS)
 
 
-def notes(*, prompt: str, seed: int, guidance: float | None, model: str) -> dict[str, str]:
-    """What a saved picture says of itself. The prompt is there as its SHA-256 only: it may be private."""
-    import hashlib
+def save(picture: Image, path: Path, *, prompt: str, seed: int, guidance: float | None, model: str) -> None:
+    """Write a PNG that says who painted it and that `danqing inspect` believes; the file is whole or not there.
 
-    facts = {
-        "Software": f"danqing {__version__}",
-        "danqing:model": model,
-        "danqing:seed": str(seed),
-        "danqing:prompt-sha256": hashlib.sha256(prompt.encode()).hexdigest(),
-    }
-    if guidance is not None:
-        facts["danqing:guidance"] = f"{guidance:g}"
-    return facts
+    The prompt is in it as its digest only: it may be private.
+    """
+    from danqing.provenance import Origin, Stamping, prompt_digest, read_secret, stamp
 
-
-def save(picture: Image, path: Path, facts: Mapping[str, Any]) -> None:
-    """Write a PNG with `facts` as its text chunks; the file is whole or not there."""
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    for key, value in facts.items():
-        info.add_text(key, str(value))
-    with files.atomic(path) as temporary:
-        picture.save(temporary, format="PNG", pnginfo=info, compress_level=3)  # a third of the time of 6
+    secret = read_secret(None)
+    origin = Origin(
+        model=model, seed=seed, guidance=guidance, prompt_sha256=prompt_digest(prompt, secret),
+        prompt_keyed=bool(secret),
+    )  # fmt: skip
+    files.write_bytes(path, stamp(picture, origin, Stamping(aigc=False, c2pa=False, watermark=False)))

@@ -11,7 +11,7 @@ import numpy as np
 from danqing import files
 from danqing.errors import DanqingError
 from danqing.lexicon import explain, has_chinese
-from danqing.paint import check_seed, notes, save
+from danqing.paint import check_seed, save
 
 
 def read_picture(path: Path, max_pixels: int = 50_000_000) -> np.ndarray:
@@ -97,8 +97,7 @@ def edit_command(
         made = editor.revise(original, prompt, strength=float(strength or 0), seed=number, guidance=guidance)
     from PIL import Image
 
-    facts = notes(prompt=prompt, seed=number, guidance=editor.manner.guidance if guidance is None else guidance,
-                  model=editor.version)  # fmt: skip
-    save(Image.fromarray(made), out, facts)
+    used = editor.manner.guidance if guidance is None else guidance
+    save(Image.fromarray(made), out, prompt=prompt, seed=number, guidance=used, model=editor.version)
     say(f"{out}  {made.shape[1]} x {made.shape[0]}, seed {number}")
     return out

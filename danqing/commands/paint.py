@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from danqing.errors import DanqingError
 from danqing.lexicon import explain, has_chinese
-from danqing.paint import Painter, check_guidance, check_seed, enlarge, notes, save
+from danqing.paint import Painter, check_guidance, check_seed, enlarge, save
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,10 +54,10 @@ def paint_command(
             say(_explain(prompt) if url is not None else explain(prompt))
     written = []
     for prompt, number in jobs:
-        facts = notes(prompt=prompt, seed=number, guidance=default if guidance is None else guidance, model=version)
         picture = enlarge(paint(prompt, number, guidance), scale)
         path = place.next(number)
-        save(picture, path, facts)
+        used = default if guidance is None else guidance
+        save(picture, path, prompt=prompt, seed=number, guidance=used, model=version)
         written.append(path)
         say(f"{path}  {picture.width} x {picture.height}, seed {number}, {version}")
     return written

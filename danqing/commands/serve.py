@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -21,6 +22,21 @@ def serve_command(
     if package is None:
         _ask_the_registry()
     serve(package, host=host, http=http, grpc=grpc, metrics=metrics, log=log, say=lambda line: print(line, flush=True))
+
+
+def plan_command(package: Path | None, plan: Path, say: Callable[[str], None] = print) -> None:
+    """Build the repository whose graphs are TensorRT plans, and say how it is served.
+
+    The tritonserver that is fetched for laptops has no TensorRT, NVIDIA's image has. plan: a folder, from
+    `danqing plan` on this machine. Raises ServingError on a plan for another GPU, TensorRT or package.
+    """
+    from danqing.package import champion
+    from serving.triton import install
+    from serving.triton.repository import build
+    from serving.triton.server import docker_line
+
+    repository = build(champion() if package is None else package, install.cache() / "repositories", plan=plan)
+    say(f"{repository} has the plans; serve it by NVIDIA's image:\n{docker_line(repository)}")
 
 
 def follow_command(

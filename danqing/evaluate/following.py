@@ -103,10 +103,10 @@ def follow(
     All places are brought into one figure, `place`: left, right, far, near or centre of whatever was asked for.
     """
     known = {a.name: a for a in attributes(train_rows)}
-    times = len(painted) // len(rows)
     spaces: dict[str, tuple[np.ndarray, ...]] = {}
-    found: list[Followed] = []
-    places: list[tuple[str, str, str]] = []
+    classes: dict[str, Sequence[str]] = {}
+    on_real: dict[str, list[str]] = {}
+    on_painted: dict[str, list[str]] = {}
     for asked in attributes(rows):
         truth = known.get(asked.name)
         if truth is None or len(probe.usable(list(truth.truth))) < 2:
@@ -115,17 +115,35 @@ def follow(
             spaces[truth.features] = leading(*(getattr(f, truth.features) for f in (train, real, painted)))
         learnt, held_out, ours = spaces[truth.features]
         reader = probe.fit(learnt, list(truth.truth), penalty=1e-3)
-        wanted = [a if a in reader.classes else "" for a in asked.asked]
+        classes[asked.name] = reader.classes
+        on_real[asked.name], on_painted[asked.name] = reader.predict(held_out), reader.predict(ours)
+    return compare(rows, classes, on_real, on_painted)
+
+
+def compare(
+    rows: Sequence[Mapping[str, Any]], classes: Mapping[str, Sequence[str]], on_real: Mapping[str, list[str]],
+    on_painted: Mapping[str, list[str]],
+) -> list[Followed]:  # fmt: skip
+    """What the prompts of `rows` ask for, against what a reader that knows `classes` found, attribute by attribute.
+
+    on_painted: of pictures of these prompts, once or several times over.
+    """
+    found: list[Followed] = []
+    places: list[tuple[str, str, str]] = []
+    times = 1
+    for asked in attributes(rows):
+        wanted = [a if a in classes.get(asked.name, ()) else "" for a in asked.asked]
         if not any(wanted):
             continue
-        on_real, on_painted = reader.predict(held_out), reader.predict(ours)
+        times = len(on_painted[asked.name]) // len(rows)
+        seen = on_painted[asked.name], on_real[asked.name] * times, wanted * times
         if asked.name.startswith("place of "):
-            places += zip(on_painted, on_real * times, wanted * times, strict=True)
+            places += zip(*seen, strict=True)
         else:
-            found.append(_followed(asked.name, on_painted, on_real * times, wanted * times, times))
+            found.append(_followed(asked.name, *seen, times))
     if places:
-        seen, true, wanted = (list(column) for column in zip(*places, strict=True))
-        found.append(_followed("place", seen, true, wanted, times))
+        painted, real, wanted = ([place[i] for place in places] for i in range(3))
+        found.append(_followed("place", painted, real, wanted, times))
     return found
 
 

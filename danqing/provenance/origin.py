@@ -75,7 +75,7 @@ class Origin:
                 raise ConfigError(f"the origin's {key} is too long or holds control characters: {value[:40]!r}")
 
     def facts(self) -> dict[str, str]:
-        """The notes of a picture, key → text; `danqing.paint.notes` has the first of them too."""
+        """The notes of a picture, key → text."""
         facts = {
             "Software": self.software,
             "danqing:model": self.model,

@@ -46,7 +46,7 @@ _GRAIN = 8.0
 _QUIET = 0.4
 """Least standard deviation of a coefficient that is believed: a picture without any content must not look sure."""
 _ROUNDS, _GAIN = 3, 6.0
-"""Embedding in many small steps ends no better than in few large ones: what a coded bit still lacks is seen each time."""
+"""Each step sees what the coded bits still lack; many small steps end no better than a few large ones."""
 _PSNR = 38.5
 """No picture is changed more than this, in dB."""
 

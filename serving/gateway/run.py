@@ -43,5 +43,11 @@ def run(*, triton: str, model: Path | None, host: str, port: int, keys: Path | N
     print(
         f"the studio opens at http://{host}:{port}, its API is described at /openapi.json; Ctrl-C stops it", flush=True
     )
+    if not settings.secret:
+        print(
+            f"no secret ({PREFIX}SECRET): short prompts can be guessed from their digest, and anybody can put the "
+            "watermark into other pictures",
+            flush=True,
+        )
     arguments, environment = command(settings)
     os.execve(arguments[0], arguments, environment)  # noqa: S606 - no shell

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
+from pathlib import Path
 
 import pytest
 import tiny_package
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
+from typer.testing import CliRunner
 
 from danqing import files
+from danqing.cli import app
 from danqing.errors import ServingError, StorageError
 from danqing.export.tensorrt import Machine
 from danqing.package import GENERATE, RESTORE, Package
@@ -100,3 +104,20 @@ def test_a_plan_that_takes_smaller_batches_than_the_server_sends_is_refused(smal
 def test_a_folder_without_a_plan_is_said_to_be_one(small, tmp_path):
     with pytest.raises(StorageError, match=r"generate\.json"):
         build(small, tmp_path / "new", plan=tmp_path, machine=L4)
+
+
+def test_danqing_serve_says_how_nvidias_image_serves_plans(small, tmp_path, monkeypatch):
+    plans = write_plans(tmp_path / "plans", small, GENERATE)
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: L4))
+    monkeypatch.setenv("DANQING_CACHE", str(tmp_path / "cache"))
+    done = CliRunner().invoke(app, ["serve", "--model", str(small), "--plan", str(plans)])
+    assert done.exit_code == 0, done.output
+    line = next(line for line in done.output.splitlines() if line.startswith("docker run"))
+    (mount,) = [word for word in shlex.split(line) if word.endswith(":/models:ro")]
+    assert (Path(mount.removesuffix(":/models:ro")) / "generate" / "1" / "model.plan").is_file()
+
+
+def test_danqing_serve_without_a_gpu_says_where_plans_are_served(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
+    done = CliRunner().invoke(app, ["serve", "--model", str(small), "--plan", str(tmp_path)])
+    assert done.exit_code != 0 and "no NVIDIA GPU here" in done.output

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from danqing.data import brush
+from danqing.evaluate import judge
 from danqing.evaluate.features import Features
 from danqing.evaluate.following import Attribute, attributes, follow, places_said, white_space
 
@@ -102,3 +103,21 @@ def test_white_space_is_compared_over_prompts() -> None:
     real = np.stack([inked(s) for s in (0.1, 0.3, 0.5, 0.2)])
     assert white_space(np.concatenate([real, real]), real) == pytest.approx(1)
     assert white_space(real[[2, 1, 0, 3]], real) < 0
+
+
+@pytest.mark.slow
+def test_a_judge_learns_what_it_is_shown_and_ignores_pictures_without_truth() -> None:
+    rng = np.random.default_rng(0)
+    red = rng.random(96) < 0.5
+    images = np.full((96, 32, 32, 3), 120, np.uint8) + rng.integers(0, 40, (96, 32, 32, 3), np.uint8)
+    images[red, ..., 0] += 90
+    truth = ["red" if r else "grey" for r in red]
+    taught = [t if i % 3 else "" for i, t in enumerate(truth)]
+    reader = judge.train(
+        images[:64],
+        [Attribute(name="colour", features="", truth=taught[:64], asked=taught[:64]),
+         Attribute(name="empty", features="", truth=[""] * 64, asked=[""] * 64)],
+        judge.Lesson(steps=12, lr=1e-3),
+    )  # fmt: skip
+    assert reader.classes == {"colour": ["grey", "red"]}
+    assert np.mean([a == b for a, b in zip(reader.read(images[64:])["colour"], truth[64:], strict=True)]) > 0.9
