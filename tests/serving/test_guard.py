@@ -7,8 +7,9 @@ guard_prompts.tsv holds prompts and what shall become of each. Columns: half, la
     held   with `tune`, split off by chance, and not looked at
     fresh  when the rules worked, against them: first run precision 0.90, recall 0.71 (anchor 1.00, 0.70); then used
     last   when `fresh` was done, against the rules again: first run 0.98, 0.65 (anchor 0.78, 0.88); then used
+    again  after `last`, plainer, by somebody who had not read the rules: first run 1.00, 0.97
 
-The first runs of `fresh` and `last` are what a stranger's prompts meet; that one author wrote prompts and rules makes
+The first runs of the last three are what a stranger's prompts meet; that one author wrote prompts and rules makes
 `held` easier than life.
 """
 
@@ -28,7 +29,7 @@ from danqing.lexicon import vocabulary
 from serving.guard import Decision, Guard
 from serving.guard.text import plain, read
 
-HALVES = ("tune", "held", "fresh", "last")
+HALVES = ("tune", "held", "fresh", "last", "again")
 ROOT = Path(__file__).parents[2]
 
 
