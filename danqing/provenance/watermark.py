@@ -48,7 +48,7 @@ _QUIET = 0.4
 _ROUNDS, _GAIN = 3, 6.0
 """Each step sees what the coded bits still lack; many small steps end no better than a few large ones."""
 _PSNR = 38.5
-"""No picture is changed more than this, in dB."""
+"""No picture is changed more than this, in dB, before its values are rounded."""
 
 
 def embed(picture: Image, payload: bytes, key: bytes = b"") -> Image:
