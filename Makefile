@@ -7,7 +7,7 @@ ARGS   ?=
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.danqing-installed
 
-.PHONY: run test quick lint types format bench gpu rtx compile constraints clean help env
+.PHONY: run test quick lint types format bench gpu rtx faults compile constraints clean help env
 
 help:            ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -44,6 +44,9 @@ gpu:             ## everything that only a GPU can tell, in one table
 
 rtx: $(STAMP)    ## every graph that a plan is made of, through TensorRT's compiler in every way (minutes, no GPU)
 	DANQING_RTX=all $(BIN)/python -m pytest tests/unit/test_rtx.py $(ARGS)
+
+faults: $(STAMP)  ## what callers meet while the server's parts are killed, its disk is full, its registry lies: a table
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest tests/serving/rollout $(ARGS)
 
 compile: $(STAMP) ## pipelines/golden/*.yaml
 	$(BIN)/python -m pipelines.compile

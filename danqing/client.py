@@ -4,6 +4,18 @@ from danqing.client import Danqing
 Danqing("grpc://localhost:8001").paint("a lone boat under misty mountains, freehand", seed=7)
 """
 
-from serving.client import AsyncDanqing, Danqing, Step
+from serving.client import (
+    AsyncDanqing,
+    Broken,
+    Danqing,
+    Loading,
+    Overloaded,
+    Refused,
+    Step,
+    TooSlow,
+    Unreachable,
+)
 
-__all__ = ["AsyncDanqing", "Danqing", "Step"]
+__all__ = [
+    "AsyncDanqing", "Broken", "Danqing", "Loading", "Overloaded", "Refused", "Step", "TooSlow", "Unreachable"
+]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from serving.client.asynchronous import AsyncDanqing
 from serving.client.client import Danqing
-from serving.client.wire import Step
+from serving.client.wire import Broken, Loading, Overloaded, Refused, Step, TooSlow, Unreachable
 
-__all__ = ["AsyncDanqing", "Danqing", "Step"]
+__all__ = [
+    "AsyncDanqing", "Broken", "Danqing", "Loading", "Overloaded", "Refused", "Step", "TooSlow", "Unreachable"
+]  # fmt: skip

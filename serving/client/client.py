@@ -29,11 +29,11 @@ class Danqing:
     """A served model. One object keeps one connection; it may be shared between threads.
 
     url: `grpc://host:port`, or `grpcs://…` for TLS; the port is 8001 where none is given. timeout: seconds that a call
-    may take at most. retries: how often a call is repeated
-    when the server cannot be reached: painting changes nothing there, so that this is safe.
+    may take at most. retries: how often a call is repeated when the server cannot be reached: painting changes nothing
+    there, so that this is safe.
 
-    Every method raises ServingError: no server, too slow, or what the server says against the request; and DanqingError
-    on a seed or guidance out of range.
+    Every method raises a ServingError that says what to do about it (Unreachable, Loading, Broken, Overloaded, TooSlow,
+    Refused), and DanqingError on a seed or guidance out of range.
     """
 
     def __init__(self, url: str = wire.DEFAULT_URL, *, timeout: float = 60.0, retries: int = 0) -> None:
