@@ -57,12 +57,13 @@ constraints: $(STAMP) ## constraints.txt anew
 env: $(STAMP)    ## only make the environment
 
 # uv resolves in seconds what pip needs minutes for. It does not read pip's settings, so a wheel folder that pip is
-# told of (PIP_FIND_LINKS, e.g. with a CPU build of torch) is handed on.
+# told of (PIP_FIND_LINKS, e.g. with a CPU build of torch) is handed on. Bytecode is compiled here: where Python may not
+# write it (PYTHONDONTWRITEBYTECODE), each step's process would otherwise compile torch anew, five seconds a time.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"danqing needs Python 3.11 or newer, this is {v.major}.{v.minor}: make PYTHON=python3.11 …")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
-	UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}" $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}" $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:           ## remove the environment and everything that runs left behind

@@ -68,6 +68,8 @@ DEFINITIONS = {
     "Epochs to converge": """the first look at the validation split that is within 1 % of the best of that run: PSNR
         for the tokenizer, cross-entropy of hidden codes for the painter. An epoch is one pass over the training
         pictures""",
+    "Cross-entropy": """of hidden codes, global and detail together, nats, on the validation split at the best look; it
+        compares only where the tokenizer is the same: full, no CLIP, no alignment""",
     "Cosine": """of picture and own prompt under an open_clip model trained on this corpus and never used for
         guidance; CLIPScore is 2.5 · max(cosine, 0) of the same""",
     "Costs": """parameters of tokenizer and painter (text encoder apart); MACs of one picture from its sentence, with

@@ -86,7 +86,7 @@ class Figure:
     def text(self, form: str = "{:.2f}") -> str:
         if not math.isfinite(self.mean):
             return "–"
-        return form.format(self.mean) + (f" ± {form.format(self.sd)}" if self.seeds > 1 else "")
+        return form.format(self.mean) + (f" ± {form.replace('+', '').format(self.sd)}" if self.seeds > 1 else "")
 
 
 def figure(values: Sequence[float]) -> Figure:
@@ -154,6 +154,8 @@ class Comparison:
             return r.epochs("tokenizer", converged(r.curves["tokenizer"].get("val_psnr", []), higher=True))
         if name == "painter_epochs":
             return r.epochs("painter", converged(painter_loss(r), higher=False))
+        if name == "painter_best":
+            return min((value for _, value in painter_loss(r)), default=math.nan)
         if name == "psnr_at_equal_time":
             seconds = self.times[r.trial.variant].tokenizer_step
             return at(r.curves["tokenizer"].get("val_psnr", []), self.equal_seconds("tokenizer") / seconds)

@@ -32,7 +32,8 @@ class Column:
 QUALITY = (
     Column(title="epochs to converge: tokenizer", name="tokenizer_epochs", form="{:.0f}", higher=False),
     Column(title="painter", name="painter_epochs", form="{:.0f}", higher=False),
-    Column(title="detail codes used, %", name="val_detail_usage", form="{:.0f}", higher=True, scale=100.0),
+    Column(title="cross-entropy of hidden codes", name="painter_best", higher=False),
+    Column(title="detail codes used, %", name="val_detail_usage", form="{:.1f}", higher=True, scale=100.0),
     Column(title="Inception-type score", name="classifier_score", higher=True),
     Column(title="Fréchet distance", name="frechet_distance", form="{:.1f}", higher=False),
     Column(title="kernel distance × 10³", name="kernel_distance", form="{:.0f}", higher=False, scale=1e3),
@@ -43,8 +44,15 @@ QUALITY = (
     Column(title="CLIPScore", name="clip_score", higher=True),
     Column(title="matched over shuffled", name="match_margin", form="{:+.3f}", higher=True),
 )
-BARS = ("psnr", "line_correlation", "kernel_distance", "match_margin", "clip_cosine", "frechet_distance")
+COLLAPSED = 0.05
+"""Share of the codes below which a codebook has collapsed."""
+BARS = (
+    "psnr", "line_correlation", "painter_best", "kernel_distance", "match_margin", "clip_cosine", "frechet_distance",
+)  # fmt: skip
 """What the question "who is ahead?" is asked of."""
+OF_TOKENIZER, OF_PAINTER = ("psnr", "line_correlation"), ("painter_best",)
+SAME_TOKENIZER = ("no_clip", "no_align")
+"""Who have the full model's own tokenizer: what measures it is equal, and losses over its codes compare."""
 
 
 def _column(name: str) -> Column:
@@ -119,8 +127,8 @@ def leads(c: Comparison) -> list[Lead]:
             continue
         for name in BARS:
             column = _column(name)
-            if name in ("psnr", "line_correlation") and variant in ("no_clip", "no_align"):
-                continue  # the very same tokenizer
+            if name in (OF_TOKENIZER if variant in SAME_TOKENIZER else OF_PAINTER):
+                continue
             ahead = lead(c.figure(LEADER, name), c.figure(variant, name), bool(column.higher))
             found.append(Lead(variant=variant, column=column, sds=ahead))
     return found
@@ -140,6 +148,20 @@ def verdict(found: Iterable[Lead]) -> str:
         if named:
             text += f" {word.capitalize()}: {'; '.join(named)}."
     return text
+
+
+def notes(c: Comparison) -> dict[str, str]:
+    """Variant's title → what must be known beside its figures: what was said of it before, and what was seen here."""
+    found = {}
+    for variant in c.variants:
+        text, used = VARIANTS[variant].trap, c.figure(variant, "detail_usage").mean
+        if used < COLLAPSED:
+            text += (
+                f" Only {100 * used:.1f} % of its codes are in use here: its figures are those of a collapsed codebook."
+            )
+        if text:
+            found[_title(variant)] = text.strip()
+    return found
 
 
 def _matrix(head: Sequence[str], rows: Iterable[Cells], paper: Iterable[Cells] = ()) -> str:
@@ -283,8 +305,7 @@ def html(c: Comparison) -> str:
     prompts = "; ".join(c.results[0].prompts)
     body.append(f'<h2>Painted</h2><p class="answer">{escape(prompts)}</p>{_strips(c, "painted")}')
     body.append(_progress(c))
-    traps = {_title(v): VARIANTS[v].trap for v in c.variants if VARIANTS[v].trap}
-    body.append(f"<h2>What must be known beside the figures</h2>{definitions(traps)}")
+    body.append(f"<h2>What must be known beside the figures</h2>{definitions(notes(c))}")
     lead_text = "The full model, without its parts, and beside its rivals: the same data, steps and painter."
     return page(TITLE, lead_text, definitions(c.about), "".join(body), broad=True)
 
@@ -304,5 +325,5 @@ def markdown(c: Comparison) -> str:
     claimed = [[_title(v), *claims(VARIANTS[v].claim)] for v in _in_table(c, "1")]
     lines += ["## What the paper claims of its own", "", "Other data, extractor, size and budget.", ""]
     lines += [*table(["variant", *CLAIMS], claimed), "", "## What must be known beside the figures", ""]
-    lines += [f"- **{_title(v)}**: {VARIANTS[v].trap}" for v in c.variants if VARIANTS[v].trap]
+    lines += [f"- **{name}**: {text}" for name, text in notes(c).items()]
     return "\n".join(lines) + "\n"

@@ -26,6 +26,7 @@ def test_figures_are_means_and_deviations_over_seeds() -> None:
     found = figure([1.0, 2.0, 3.0, math.nan])
     assert (found.mean, found.sd, found.seeds) == (2.0, 1.0, 3)
     assert found.text() == "2.00 ± 1.00"
+    assert found.text("{:+.1f}") == "+2.0 ± 1.0"
     assert figure([5.0]).text("{:.1f}") == "5.0", "one seed has no deviation"
     assert figure([]).text() == "–"
 
@@ -95,6 +96,7 @@ def _result(variant: str, seed: int, psnr: float) -> Result:
         "psnr": psnr, "line_correlation": psnr / 40, "kernel_distance": 1 / psnr, "match_margin": psnr / 100,
         "clip_cosine": 0.3, "clip_score": 0.7, "frechet_distance": 100 - psnr, "classifier_score": 2.0,
         "line_energy": 0.9, "reference": 160.0, "prompts": 30.0, "pictures": 120.0,
+        "detail_usage": 0.003 if variant == "vqgan" else 0.8,
     }  # fmt: skip
     return Result(
         trial=trial, line=presets.resolve("default", trial.overrides), metrics=metrics,
@@ -119,10 +121,19 @@ def test_the_verdict_names_what_the_full_model_loses(comparison: Comparison) -> 
     words = {(x.variant, x.column.name): x.word for x in leads(comparison)}
     assert words["vqgan", "psnr"] == "ahead" and words["plain", "psnr"] == "behind"
     assert words["vqgan", "clip_cosine"] == "cannot be said", "equal figures without deviation"
+    assert "painter_best" not in {name for _, name in words}, "another tokenizer's codes"
     text = verdict(leads(comparison))
     assert "Behind: PSNR (VQGAN, neither alignment nor CLIP)" in text
     one = dataclasses.replace(comparison, results=[r for r in comparison.results if r.trial.seed == 0])
     assert verdict(leads(one)) == "One seed a variant: nobody can be called ahead of anybody."
+
+
+def test_painters_of_one_tokenizer_are_compared_by_their_loss() -> None:
+    results = [_result(variant, seed, 25 + seed / 10) for variant in ("full", "no_align") for seed in range(3)]
+    found = leads(Comparison(profile="default", results=results, costs={}, times={}, about={}))
+    assert {"painter_best"} == {x.column.name for x in found} - {
+        "kernel_distance", "match_margin", "clip_cosine", "frechet_distance"
+    }  # fmt: skip
 
 
 def test_epochs_and_equal_time_are_counted(comparison: Comparison) -> None:
@@ -139,6 +150,8 @@ def test_the_report_carries_everything_and_keeps_the_papers_figures_apart(compar
     assert VARIANTS["vqgan"].trap in page.replace("&#x27;", "'")
     text = markdown(comparison)
     assert "25.10 ± 0.10" in text and "20.10 ± 0.10" in text
+    for written in (page, text):
+        assert written.count("of a collapsed codebook") == written.count("Only 0.3 % of its codes") == 1
     measured, _, claimed = text.partition("## What the paper claims")
     assert "28.6" in claimed and "28.6" not in measured
 
