@@ -150,6 +150,8 @@ def _explained(error: Any, url: str, limit: float) -> ServingError:
     # Triton reports a refused request and a missing model under other codes; only a lost connection is gRPC's own.
     if "UNAVAILABLE" in status and ("connect" in message.lower() or "socket" in message.lower()):
         return Unreachable(f"no server answers at {url}; start one with `danqing serve`")
+    if "Server is stopping" in message:  # refused before anything was painted
+        return Unreachable(f"the server at {url} is being stopped, or started anew")
     first = message.splitlines()[0] if message else status
     # An ensemble says where in itself it failed; the caller need not know.
     first = re.sub(r"^(in ensemble '[^']*', )?(\[request id: [^\]]*\] )?", "", first)

@@ -95,6 +95,16 @@ class Server:
 
     def start(self) -> None:
         """Start and wait until it serves. ServingError: a port is taken, or Triton ended or is not ready."""
+        self._launch()
+        try:
+            if not self._becomes_ready():
+                assert self._process is not None
+                raise ServingError(f"tritonserver ended with status {self._process.returncode}: {self.last_lines()}")
+        except BaseException:
+            self.stop()
+            raise
+
+    def _launch(self) -> None:
         if not self.repository.is_dir():
             raise ServingError(f"{self.repository}: there is no such model repository; build one from a package")
         installation = install.ensure(self._say)
@@ -122,11 +132,6 @@ class Server:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a group of its own: its model processes can be ended with it
         )
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
 
     def _command(self, installation: install.Installation) -> list[str]:
         return [
@@ -146,16 +151,17 @@ class Server:
             *([] if self.secret is None else control(self.secret)),
         ]  # fmt: skip
 
-    def _wait_until_ready(self) -> None:
+    def _becomes_ready(self) -> bool:
+        """Block until it serves; False if it ends before. ServingError: it does neither in its time."""
         assert self._process is not None
         deadline = time.monotonic() + self.timeout
         # Under control there may be no model yet, or one that does not load: the controller sees to it.
         awaited = "ready" if self.secret is None else "live"
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise ServingError(f"tritonserver ended with status {self._process.returncode}: {self.last_lines()}")
+                return False
             if _ready(f"{self.http_url}/v2/health/{awaited}"):
-                return
+                return True
             time.sleep(0.1)
         raise ServingError(f"tritonserver was not ready after {self.timeout:.0f} s: {self.last_lines()}")
 
@@ -195,7 +201,8 @@ class Server:
             if why:
                 self._say(f"{why}: Triton is started anew")
                 self.stop()
-                self.start()
+                self._launch()
+                self._becomes_ready()  # or ends once more, which the next round counts
                 ended = set()
             before = ended
 

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tritonclient.utils import InferenceServerException
 
 from danqing.errors import ServingError
-from serving.client import Danqing
+from serving.client import Danqing, Unreachable, wire
 from serving.triton import install
 from serving.triton.server import Server, docker_line
 
@@ -180,19 +181,29 @@ def test_a_model_process_that_dies_is_noticed_and_the_server_paints_again(packag
 
 
 @pytest.mark.slow
-def test_a_server_that_crashes_again_and_again_is_given_up_with_its_status(repository, monkeypatch):
+@pytest.mark.parametrize("serving", [True, False], ids=["while it serves", "while it starts"])
+def test_a_server_that_crashes_again_and_again_is_given_up_with_its_status(repository, monkeypatch, serving):
     monkeypatch.setattr("serving.triton.server._CRASHES", 1)
     said, statuses = [], []
     with Server(repository, say=said.append) as server:
         watching = threading.Thread(target=lambda: statuses.append(server.watch(0.2)), daemon=True)
         watching.start()
-        os.kill(server._process.pid, signal.SIGKILL)
+        first = server._process.pid
+        os.kill(first, signal.SIGKILL)
         with Danqing(server.url, retries=0) as client:
             for _ in range(300):
-                if said and client.ready():
+                process = server._process
+                if process is not None and process.pid != first and (client.ready() or not serving):
                     break
                 time.sleep(0.1)
-            assert client.ready() and said == ["tritonserver has ended with status -9: Triton is started anew"]
-        os.kill(server._process.pid, signal.SIGKILL)
+            assert client.ready() == serving
+        assert said == ["tritonserver has ended with status -9: Triton is started anew"]
+        os.kill(process.pid, signal.SIGKILL)
         watching.join(30)
     assert statuses == [-9]
+
+
+def test_a_server_that_is_being_stopped_is_an_unreachable_one_so_that_callers_try_again():
+    said = "in ensemble 'danqing', [request id: <id_unknown>] Server is stopping, scheduler for model has stopped"
+    with pytest.raises(Unreachable, match="being stopped"), wire.errors("grpc://127.0.0.1:1", 5):
+        raise InferenceServerException(said, "StatusCode.UNAVAILABLE")
