@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 import tiny_package
-from rollout_parts import PROMPT, SECRET, Caller, Registry, listening, whose
+from rollout_parts import PROMPT, SECRET, Caller, Listening, Registry, whose
 
 from danqing.paint import Painter
 from serving.client import Danqing
-from serving.rollout.controller import Controller
 from serving.rollout.settings import Rollout
 from serving.triton.server import Server
 
@@ -56,13 +55,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, P
 
 
 @pytest.fixture
-def control(served: tuple[Server, Path], owned: Registry, tmp_path: Path) -> Callable[..., Controller]:
+def control(served: tuple[Server, Path], owned: Registry, tmp_path: Path) -> Callable[..., Listening]:
     """control(**changes): a controller for that Triton and this test's registry; its lines are in `.lines`."""
 
-    def make(**changes: object) -> Controller:
+    def make(**changes: object) -> Listening:
         server, store = served
         values = {"tracking": owned.uri, "store": store, "triton": server.url, "secret": SECRET, "interval": 0.05}
-        return listening(Rollout(**(values | {"status": tmp_path / "status.json"} | changes)))
+        return Listening(Rollout(**(values | {"status": tmp_path / "status.json"} | changes)))
 
     return make
 
@@ -94,11 +93,11 @@ def now(served: tuple[Server, Path], painters: dict[int, Painter]) -> Callable[[
 
 
 @pytest.fixture
-def running() -> Iterator[Callable[[Controller], None]]:
+def running() -> Iterator[Callable[[Listening], None]]:
     """running(controller): its loop, in a thread, until the test ends."""
     stop, threads = threading.Event(), []
 
-    def start(controller: Controller) -> None:
+    def start(controller: Listening) -> None:
         threads.append(threading.Thread(target=controller.run, args=(stop,)))
         threads[-1].start()
 

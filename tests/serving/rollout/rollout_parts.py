@@ -67,11 +67,22 @@ class Registry:
         return self.client.get_model_version("danqing", str(number)).description or ""
 
 
-def listening(settings: Rollout) -> Controller:
-    lines: list[str] = []
-    controller = Controller(settings, lines.append)
-    controller.lines = lines
-    return controller
+class Listening(Controller):
+    """A controller whose lines are kept and whose finished rounds are counted."""
+
+    def __init__(self, settings: Rollout) -> None:
+        self.lines: list[str] = []
+        self.rounds = 0
+        super().__init__(settings, self.lines.append)
+
+    def step(self) -> None:
+        super().step()
+        self.rounds += 1
+
+    def sees(self) -> None:
+        """Wait for a round that began after this call: before, what is served may be what was served before."""
+        begun = self.rounds
+        until(lambda: self.rounds >= begun + 2, f"two rounds: {self.lines[-5:]}")
 
 
 class Caller:

@@ -157,6 +157,7 @@ def test_fifty_promotions_and_rollbacks_in_a_row_end_on_the_last(owned, control,
                 registry.promote(rng.randint(1, 3), tracking_uri=owned.uri)
             time.sleep(rng.choice((0, 0.05, 0.3)))
         last = registry.champion(owned.uri).number
+        controller.sees()
         until(lambda: owned.tag(last) == "serving" and now() == last, f"version {last}: {controller.lines[-5:]}")
         painted = len(painting.painted)
         until(lambda: len(painting.painted) > painted + 20, "pictures of the last")
@@ -177,6 +178,8 @@ def test_two_controllers_at_once_end_on_the_last(owned, control, caller, now, ru
         for number in (2, 3, 1, 2, 3, 2):
             owned.move(number)
             time.sleep(0.4)
+        one.sees()
+        other.sees()
         until(lambda: owned.tag(2) == "serving" and now() == 2, f"version 2: {one.lines} {other.lines}")
     survived(f"two controllers, {one.status.switches} + {other.status.switches} switches", painting)
     assert one.status.refusals == other.status.refusals == 0

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rollout_parts import PROMPT, SECRET, Caller, Registry, listening, until, whose
+from rollout_parts import PROMPT, SECRET, Caller, Listening, Registry, until, whose
 
 from danqing.platform import registry
 from serving.client import Danqing, wire
@@ -101,7 +101,7 @@ def test_a_triton_that_restarts_serves_the_last_version_by_itself(owned, own, pa
         with Danqing(server.url) as client:
             assert not client.ready()
         ports = {"http": server.http, "grpc": server.grpc, "metrics": server.metrics}
-        controller = listening(Rollout(tracking=owned.uri, store=own, triton=server.url, secret=SECRET))
+        controller = Listening(Rollout(tracking=owned.uri, store=own, triton=server.url, secret=SECRET))
         owned.move(2)
         controller.step()
     controller.step()
@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_the_old_version_and_the_next_try_finds_room(owned, t
         (store / "models").mkdir()
         with Server(store / "models", secret=SECRET) as server, Danqing(server.url) as client:
             settings = Rollout(tracking=owned.uri, store=store, triton=server.url, secret=SECRET, retry=0.001)
-            controller = listening(settings)
+            controller = Listening(settings)
             owned.move(1)
             controller.step()
             used = (lambda: shutil.disk_usage(store).used / 2**20)()
