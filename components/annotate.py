@@ -14,6 +14,7 @@ def annotate(
     profile: str = "default",
     overrides: str = "{}",
     seed: int = -1,
+    rerun: str = "",
 ) -> None:
     """Crop (Eq. 2-5), caption in English and Chinese, split 8:1:1."""
     from danqing.platform.component import run_component
@@ -26,4 +27,5 @@ def annotate(
         overrides=overrides,
         metrics=metrics,
         seed=seed,
+        rerun=rerun,
     )

@@ -20,6 +20,7 @@ def evaluate(
     overrides: str = "{}",
     seed: int = -1,
     label: str = "",
+    rerun: str = "",
 ) -> None:
     """Measure the model on the held-out split."""
     from danqing.platform.component import run_component
@@ -35,4 +36,5 @@ def evaluate(
         note=note,
         seed=seed,
         label=label,
+        rerun=rerun,
     )

@@ -16,6 +16,7 @@ def export(
     note: Output[Markdown],
     profile: str = "default",
     overrides: str = "{}",
+    rerun: str = "",
 ) -> None:
     """Write the model as ONNX graphs, in a package."""
     from danqing.platform.component import run_component
@@ -28,4 +29,5 @@ def export(
         overrides=overrides,
         metrics=metrics,
         note=note,
+        rerun=rerun,
     )

@@ -15,6 +15,7 @@ def ingest(
     source: str = "",
     seed: int = -1,
     data_revision: str = "",
+    rerun: str = "",
 ) -> None:
     """Fetch or paint the pictures and write the corpus."""
     from danqing.platform.component import run_component
@@ -29,4 +30,5 @@ def ingest(
         source=source,
         seed=seed,
         data_revision=data_revision,
+        rerun=rerun,
     )

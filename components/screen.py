@@ -14,6 +14,7 @@ def screen(
     profile: str = "default",
     overrides: str = "{}",
     seed: int = -1,
+    rerun: str = "",
 ) -> None:
     """Set aside what is no Chinese painting (Eq. 1)."""
     from danqing.platform.component import run_component
@@ -26,4 +27,5 @@ def screen(
         overrides=overrides,
         metrics=metrics,
         seed=seed,
+        rerun=rerun,
     )

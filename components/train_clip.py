@@ -14,6 +14,7 @@ def train_clip(
     profile: str = "default",
     overrides: str = "{}",
     seed: int = -1,
+    rerun: str = "",
 ) -> None:
     """Train the CLIP that guides and the CLIP that judges (Eq. 12)."""
     from danqing.platform.component import run_component
@@ -26,4 +27,5 @@ def train_clip(
         overrides=overrides,
         metrics=metrics,
         seed=seed,
+        rerun=rerun,
     )

@@ -18,6 +18,7 @@ def train_painter(
     seed: int = -1,
     label: str = "",
     init: str = "",
+    rerun: str = "",
 ) -> None:
     """Stage 2: train the painter under CLIP guidance (Eq. 11, 13, 14)."""
     from danqing.platform.component import run_component
@@ -32,4 +33,5 @@ def train_painter(
         seed=seed,
         label=label,
         init=init,
+        rerun=rerun,
     )

@@ -18,6 +18,7 @@ def train_tokenizer(
     seed: int = -1,
     label: str = "",
     init: str = "",
+    rerun: str = "",
 ) -> None:
     """Stage 1: train the improved VQGAN (Eq. 6-10)."""
     from danqing.platform.component import run_component
@@ -33,4 +34,5 @@ def train_tokenizer(
         seed=seed,
         label=label,
         init=init,
+        rerun=rerun,
     )

@@ -14,6 +14,7 @@ def validate(
     page: Output[HTML],
     profile: str = "default",
     overrides: str = "{}",
+    rerun: str = "",
 ) -> None:
     """Stop the run if the corpus breaks an expectation."""
     from danqing.platform.component import run_component
@@ -26,4 +27,5 @@ def validate(
         overrides=overrides,
         metrics=metrics,
         page=page,
+        rerun=rerun,
     )

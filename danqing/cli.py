@@ -238,18 +238,31 @@ def ablate(
 def compile(
     pipeline: Annotated[str, typer.Argument(help="danqing or ablation.")] = "danqing",
     out: Annotated[Optional[Path], typer.Option("-o", "--out", help="[default: PIPELINE.yaml]")] = None,
+    cluster: Annotated[
+        str, typer.Option(help="Whose nodes: onprem, gke, eks, or a file NAME.yaml like pipelines/clusters/*.yaml.")
+    ] = "",
+    cpu_image: Annotated[str, typer.Option(metavar="NAME@sha256:…", help="Image of the light steps.")] = "",
+    cuda_image: Annotated[str, typer.Option(metavar="NAME@sha256:…", help="Image of steps that want a GPU.")] = "",
+    allow_tags: Annotated[bool, typer.Option("--allow-tags", help="Take images that are not named by digest.")] = False,
 ) -> None:
     """Compile a pipeline for Kubeflow: upload the file in its UI."""
     with _plain_errors():
         from danqing import files
-        from pipelines.compile import pipelines, text_of
+        from pipelines.checks import require_sound
+        from pipelines.compile import pipelines, site_of, text_of
 
         known = pipelines()
         if pipeline not in known:
             raise ConfigError(f"there is no pipeline {pipeline!r}: {closest(pipeline, list(known))}")
+        site = site_of(cluster, cpu_image, cuda_image, allow_tags=allow_tags)
+        text = text_of(known[pipeline], site)
+        require_sound(text, cluster or "the default cluster", digests=False)
         out = out or Path(f"{pipeline}.yaml")
-        files.write_text(out, text_of(known[pipeline]))
+        files.write_text(out, text)
         typer.echo(f"{out}: upload it in Kubeflow's UI (Pipelines, Upload pipeline)")
+        if "@sha256:" not in site.cpu_image:
+            typer.echo(f"the cluster must find the images {site.cpu_image} and {site.cuda_image}; "
+                       "--cpu-image and --cuda-image name others")  # fmt: skip
 
 
 @app.command(rich_help_panel="Own the model")

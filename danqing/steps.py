@@ -92,8 +92,8 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def key(step: Step, section: Any, inputs: Mapping[str, Path]) -> str:
-    """The fingerprint of everything that the step's output depends on."""
+def key(step: Step, section: Any, inputs: Mapping[str, Path], rerun: str = "") -> str:
+    """The fingerprint of everything that the step's output depends on, and of the word `rerun` if there is one."""
     parts: dict[str, Any] = {
         "step": step.name,
         "code": _code(),
@@ -111,6 +111,8 @@ def key(step: Step, section: Any, inputs: Mapping[str, Path]) -> str:
         if not (start / f"{name}.safetensors").is_file():
             raise ConfigError(f"{start}: there is no {name}.safetensors to go on from; check {name}.init")
         parts["start"] = files.sha256(start / f"{name}.safetensors")
+    if rerun:
+        parts["rerun"] = rerun
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
@@ -133,11 +135,13 @@ def run(
     *,
     monitor: Monitor | None = None,
     extra: Mapping[str, Any] | None = None,
+    rerun: str = "",
 ) -> Outcome:
     """Run step `name` into the folder `out`, or take its remembered result.
 
     inputs: argument name → folder, exactly the step's own. extra: further keyword arguments of the step's function
-    (gate and register take the registry's address and lineage so); they are not part of the memo key.
+    (gate and register take the registry's address and lineage so); they are not part of the memo key. rerun: with a
+    new word the step runs although nothing has changed; what was remembered without it stays remembered.
     """
     if name not in STEPS:
         raise ConfigError(f"there is no step {name!r}; steps are {', '.join(STEPS)}")
@@ -147,7 +151,7 @@ def run(
             f"step {name} reads {', '.join(step.inputs) or 'nothing'}, not {', '.join(inputs) or 'nothing'}"
         )
     monitor = monitor or Silent()
-    memo = memo_root() / name / key(step, section, inputs)
+    memo = memo_root() / name / key(step, section, inputs, rerun)
     _claim(out, name, inputs)
 
     def work(into: Path, scratch: Path) -> dict[str, Any]:

@@ -52,6 +52,13 @@ def _coerce(value: Any, kind: Any, where: str) -> Any:
         if not isinstance(items, (list, tuple)):
             raise ConfigError(f"{where} is {value!r}: a list is needed")
         return tuple(_coerce(item, inner, where) for item in items)
+    if origin is Mapping:
+        inner = typing.get_args(kind)[1]
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} is {value!r}: keys and values are needed")
+        return {str(key): _coerce(item, inner, f"{where}.{key}") for key, item in value.items()}
+    if kind is Any:
+        return value
     if origin is types.UnionType or origin is typing.Union:
         if value is None:
             return None

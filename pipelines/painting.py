@@ -13,8 +13,7 @@ from components.train_clip import train_clip
 from components.train_painter import train_painter
 from components.train_tokenizer import train_tokenizer
 from components.validate import validate
-from danqing.steps import STEPS
-from pipelines.placement import gpu_pool, resumable, settings
+from pipelines.placement import place
 
 DESCRIPTION = """\
 From pictures to a model that paints them: ingest, screen, annotate, validate, train (tokenizer, CLIP, painter),
@@ -25,6 +24,7 @@ init: pretrained (start from the model in the box) or scratch; empty leaves it t
 overrides: JSON of dotted configuration keys, e.g. {"painter.steps": 2000, "gate.min_psnr": 18}.
 profile: debug (a minute, for trying the machinery), default (128 pixels, from the model in the box), gpu (128 pixels,
 from nothing), paper (256 pixels).
+rerun: empty takes the results of what is unchanged; any new word (e.g. a date) computes all of it anew.
 seed: the seed of every step; -1 leaves it to the profile.
 source: brush (painted by the program), museum (Met and Art Institute of Chicago) or folder:PATH; empty leaves it to
 the profile. On a cluster PATH lies on a volume that `ingest` mounts: put the pictures on danqing-memo, below /memo.
@@ -42,10 +42,12 @@ def danqing(
     init: str = "",
     overrides: str = "{}",
     profile: str = "default",
+    rerun: str = "",
     seed: int = -1,
     source: str = "",
 ) -> None:
-    plain = {"profile": profile, "overrides": overrides}
+    fixed = {"profile": profile, "overrides": overrides}
+    plain = {**fixed, "rerun": rerun}
     seeded = {**plain, "seed": seed}
     started = {**seeded, "init": init}
 
@@ -68,20 +70,16 @@ def danqing(
         corpus=of("annotate"), tokenizer=of("train_tokenizer"), clip=of("train_clip"), painter=of("train_painter"),
         **seeded,
     )  # fmt: skip
-    tasks["gate"] = gate(evaluation=of("evaluate"), **plain)
+    tasks["gate"] = gate(evaluation=of("evaluate"), **fixed)
     tasks["export"] = export(
         corpus=of("annotate"), tokenizer=of("train_tokenizer"), painter=of("train_painter"), **plain
     )
     tasks["register"] = register(
         package=of("export"), evaluation=of("evaluate"), decision=of("gate"),
-        source=source, data_revision=data_revision, **started,
+        source=source, data_revision=data_revision, seed=seed, init=init, **fixed,
     )  # fmt: skip
 
     for name, task in tasks.items():
-        settings(task)
-        if STEPS[name].heavy:
-            resumable(gpu_pool(task))
-        elif name == "ingest":  # hours of asking a museum
-            resumable(task)
+        place(task, name)
         if name in _NEVER_CACHED:
             task.set_caching_options(False)

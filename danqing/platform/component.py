@@ -69,12 +69,13 @@ def run_component(
     init: str = "",
     data_revision: str = "",
     label: str = "",
+    rerun: str = "",
 ) -> None:
     """Run step `name` as a KFP component does.
 
     inputs: argument → KFP artifact. out: the artifact whose path becomes the step's folder. metrics, page, note: KFP
-    Metrics, HTML and Markdown artifacts to fill. label: tells apart what one run does several times. Ends the process
-    with the error's exit code on a `DanqingError`.
+    Metrics, HTML and Markdown artifacts to fill. label: tells apart what one run does several times. rerun: a new word
+    runs what is remembered anew. Ends the process with the error's exit code on a `DanqingError`.
     """
     step = steps.STEPS[name]
     folder = Path(out.path)
@@ -85,7 +86,7 @@ def run_component(
         watch.start(values.as_dict(section), versioning.lineage(line, data_revision=data_revision))
         read = {argument: Path(artifact.path) for argument, artifact in inputs.items()}
         extra = _registry_arguments(name, line, data_revision)
-        return steps.run(name, section, read, folder, monitor=watch.monitor, extra=extra)
+        return steps.run(name, section, read, folder, monitor=watch.monitor, extra=extra, rerun=rerun)
 
     run_watched(f"{name} {label}".strip(), work, folder, metrics=metrics, page=page, note=note)
 

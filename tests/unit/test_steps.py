@@ -57,6 +57,19 @@ def test_a_changed_configuration_or_input_runs_it_again(tmp_path: Path) -> None:
     assert len(CALLS) == 3
 
 
+def test_a_new_word_runs_it_again_once_and_leaves_what_is_remembered(tmp_path: Path) -> None:
+    def forced(out: str, rerun: str) -> bool:
+        inputs = {"corpus": tmp_path / "in"}
+        return steps.run("toy", config.ClipTraining(), inputs, tmp_path / out, rerun=rerun).reused
+
+    assert run(tmp_path).reused is False
+    assert forced("one", "monday") is False
+    assert forced("two", "monday") is True, "a step that is tried again goes on with the same word"
+    assert forced("three", "tuesday") is False
+    assert run(tmp_path, "four").reused is True
+    assert len(CALLS) == 3
+
+
 def test_what_is_changed_in_an_output_does_not_reach_the_memory(tmp_path: Path) -> None:
     run(tmp_path)
     files.write_text(tmp_path / "out" / "result", "spoilt")
