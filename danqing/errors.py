@@ -58,3 +58,9 @@ class RegistryError(DanqingError):
     """The model registry cannot be reached or does not hold what is asked for."""
 
     exit_code = 7
+
+
+class ClusterError(DanqingError):
+    """Kubeflow cannot be reached or refuses."""
+
+    exit_code = 8

@@ -50,10 +50,8 @@ def dvc_revision(path: Path) -> str:
 
     path = Path(path).resolve()
     pointer = path.with_name(path.name + ".dvc")
-    if pointer.is_file():
-        outs = (yaml.safe_load(pointer.read_text(encoding="utf-8")) or {}).get("outs") or []
-        if outs and outs[0].get("md5"):
-            return str(outs[0]["md5"])
+    if pointer.is_file() and (found := revision_in(pointer.read_text(encoding="utf-8"))):
+        return found
     for parent in path.parents:
         lock = parent / "dvc.lock"
         if not lock.is_file():
@@ -65,6 +63,19 @@ def dvc_revision(path: Path) -> str:
                     return str(out["md5"])
         break
     return ""
+
+
+def revision_in(text: str, out: str = "") -> str:
+    """The revision that DVC's pointer `text` holds: a .dvc file, or a dvc.lock and the path `out` in it; else ``."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(text)
+        stages = found.get("stages", {}).values() if out else [found]
+        outs = [one for stage in stages for one in stage.get("outs") or []]
+        return next((str(one["md5"]) for one in outs if one.get("md5") and out in ("", one["path"])), "")
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return ""
 
 
 def config_hash(line: config.Line) -> str:
