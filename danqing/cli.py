@@ -200,6 +200,9 @@ def run(
         str, typer.Option(help="pretrained (the model in the box) or scratch; the preset's if not given.")
     ] = "",
     seed: Annotated[int, typer.Option(help="One seed for all steps; -1 keeps the preset's.")] = -1,
+    rerun: Annotated[
+        str, typer.Option(metavar="WORD", help="Compute anew what is unchanged too, once for each new word.")
+    ] = "",
     assignments: Set = None,
     workspace: Annotated[
         Optional[Path], typer.Option(help="Where runs, models and tracking live [default: .danqing].")
@@ -210,7 +213,7 @@ def run(
         from pipelines.local import run_local
 
         run_local(profile, presets.parse_assignments(assignments or []), workspace=workspace, source=source, seed=seed,
-                  init=init)  # fmt: skip
+                  init=init, rerun=rerun)  # fmt: skip
 
 
 @app.command(rich_help_panel="Train it")

@@ -67,6 +67,7 @@ def run_local(
     seed: int = -1,
     init: str = "",
     data_revision: str = "",
+    rerun: str = "",
     stream: IO[str] | None = None,
 ) -> Summary:
     """Run the whole line in `workspace` (default: $DANQING_WORKSPACE, or .danqing here) and print a summary.
@@ -79,7 +80,7 @@ def run_local(
     line = line_of(profile, text, source, seed, init)
     arguments = {
         "profile": profile, "overrides": text or "{}", "source": source, "seed": seed, "init": init,
-        "data_revision": data_revision,
+        "data_revision": data_revision, "rerun": rerun,
     }  # fmt: skip
     root = root_of(workspace)
     console = Console(file=stream or sys.stdout)

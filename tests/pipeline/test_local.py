@@ -73,6 +73,9 @@ def test_a_run_ends_with_a_model_and_says_where_everything_is(run: Callable) -> 
         k: v for k, v in summary.steps.items() if k != "gate"
     }
 
+    forced, seen = run(rerun="monday")
+    assert forced.reused == () and "reused" not in seen
+
 
 def test_a_broken_corpus_stops_the_run_with_one_line_and_its_report(run: Callable, tmp_path: Path) -> None:
     error, seen = run(13)

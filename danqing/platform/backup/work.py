@@ -34,6 +34,8 @@ def create(archive: Archive, database: Database | None, buckets: Sequence[Bucket
         with files.storage(archive.root):
             for left in archive.root.glob(".making.*"):  # of a backup that was cut off
                 shutil.rmtree(left)
+            for left in archive.root.glob("objects/.incoming.*"):
+                left.unlink()
             folder = Path(tempfile.mkdtemp(prefix=".making.", dir=archive.root))
         try:
             digest = ""
