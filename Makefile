@@ -7,7 +7,7 @@ ARGS   ?=
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.danqing-installed
 
-.PHONY: run test quick lint types format bench gpu rtx faults compile constraints clean help env
+.PHONY: run test quick lint types format bench gpu rtx faults compile constraints images clean help env
 
 help:            ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -50,6 +50,9 @@ faults: $(STAMP)  ## what callers meet while the server's parts are killed, its 
 
 compile: $(STAMP) ## pipelines/golden/*.yaml
 	$(BIN)/python -m pipelines.compile
+
+images:          ## the container images, with docker, podman or buildah (ARGS="cpu mlflow", ARGS=all)
+	./scripts/images.sh $(ARGS)
 
 constraints: $(STAMP) ## constraints.txt anew
 	./scripts/lock-constraints.sh
