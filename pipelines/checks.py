@@ -56,9 +56,14 @@ def problems(text: str, *, digests: bool = False) -> list[str]:
     import yaml
 
     try:
-        spec, platform = yaml.safe_load_all(text)
+        spec, platform = yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError) as error:
         return [f"not the two YAML documents of a pipeline with placement: {' '.join(str(error).split())}"]
+    return faults(spec, platform, digests=digests)
+
+
+def faults(spec: Any, platform: Any, *, digests: bool = False) -> list[str]:
+    """`problems` of the two documents that a compiled pipeline consists of."""
     unknown = list(strict(spec, platform))
     if unknown:
         return unknown  # of a document that KFP would refuse nothing else can be said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -276,14 +277,18 @@ def test_options_are_checked_before_anything_is_asked() -> None:
 
 
 def test_the_program_as_a_cronjob_calls_it(desk: Desk, tmp_path: Path) -> None:
-    import os
-
     environment = {**os.environ, "KF_PIPELINES_ENDPOINT": desk.kfp.url, "MLFLOW_TRACKING_URI": desk.uri,
                    "DANQING_DATA": str(desk.pointer)}  # fmt: skip
     command = [sys.executable, "-m", "danqing.platform.trigger", "--set", "profile=gpu"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0 and "started runs-1" in done.stdout, done.stderr
+
+
+def test_an_error_is_one_line_and_a_status(desk: Desk, capsys: pytest.CaptureFixture) -> None:
     desk.kfp.close()
-    desk.data("b")
-    failed = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=120)
-    assert failed.returncode == 8 and failed.stderr.startswith("trigger: http://") and "Traceback" not in failed.stderr
+    given = ["--kubeflow", desk.kfp.url, "--tracking", desk.uri]
+    assert trigger.main([*given, "--data", str(desk.pointer)]) == 8
+    assert trigger.main([*given, "--data", "nowhere.dvc"]) == 4
+    assert trigger.main(given) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all(line.startswith("trigger: ") for line in lines)
