@@ -26,7 +26,7 @@ from danqing.platform import registry, versions
 from danqing.platform.backup import work
 from danqing.platform.backup.archive import DUMP, MANIFEST, Archive
 from danqing.platform.backup.buckets import Bucket
-from danqing.platform.backup.database import Database
+from danqing.platform.backup.database import DUMP_OPTIONS, Database, File
 
 from real_stores import POSTGRES, WEED, mlflow, postgres, s3, seaweed, sql  # isort: skip
 
@@ -345,6 +345,24 @@ def test_a_backup_is_for_its_owner_alone(desk: Desk, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folders = [path for path in [tmp_path / "mine", *(tmp_path / "mine").rglob("*")] if path.is_dir()]
     assert len(folders) > 3 and all(path.stat().st_mode & 0o077 == 0 for path in folders)
+
+
+def test_another_container_may_dump_and_load(desk: Desk, client: Any, tmp_path: Path) -> None:
+    """By the two command lines of --help, as the server's own image would run them."""
+    assert POSTGRES is not None
+    dump, out = tmp_path / "database.sql.gz", tmp_path / "out.sql.gz"
+    command = [POSTGRES / "pg_dump", *DUMP_OPTIONS, f"--file={dump}", desk.url]
+    subprocess.run(command, check=True)
+    work.create(desk.archive, File(dump), [Bucket("danqing")], say=desk.lines.append)
+    wipe_database(desk.url)
+    work.restore(desk.archive, desk.archive.choose(), File(out), Bucket, force=False, say=desk.lines.append)
+    load = f"gunzip -c {out} | {POSTGRES}/psql -q --single-transaction --set=ON_ERROR_STOP=1 -o /dev/null {desk.url}"
+    subprocess.run(load, shell=True, check=True)
+    assert sql(desk.url, "select count(*) from works") == "2"
+    dump.write_bytes(dump.read_bytes()[:-30])
+    for wrong in (dump, tmp_path / "missing"):
+        with pytest.raises(StorageError, match="no dump"):
+            work.create(desk.archive, File(wrong), [], say=desk.lines.append)
 
 
 def test_an_address_that_is_no_postgresql_is_refused() -> None:

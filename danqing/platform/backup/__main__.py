@@ -7,7 +7,11 @@ python -m danqing.platform.backup restore /backup [--name NAME] [--force]
 Environment: MLFLOW_BACKEND_STORE_URI, postgresql://USER:PASSWORD@HOST:PORT/NAME, the same that the MLflow server gets
 (--no-database leaves it out); DANQING_BACKUP_BUCKETS, names with blanks between them, for --bucket;
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL of the store. Needs pg_dump and psql (Debian's
-postgresql-client), not older than the server. It listens to no port; it connects to PostgreSQL (5432) and the store
+postgresql-client), not older than the server. Where they are not, as in the image of the steps, a container of the
+server's own image does their part, through a shared folder and --dump:
+  before create    pg_dump --no-owner --no-privileges --compress=6 --file=/dump/database.sql.gz
+  after restore    gunzip -c /dump/database.sql.gz | psql --single-transaction --set=ON_ERROR_STOP=1
+It listens to no port; it connects to PostgreSQL (5432) and the store
 (8333 for SeaweedFS), and writes below the one folder, which belongs on a volume that neither of them uses. As a
 CronJob: concurrencyPolicy: Forbid. What it writes is as secret as the database: the folder is for its user alone.
 
@@ -26,7 +30,7 @@ from danqing.errors import ConfigError, DanqingError
 from danqing.platform.backup import work
 from danqing.platform.backup.archive import Archive
 from danqing.platform.backup.buckets import Bucket
-from danqing.platform.backup.database import Database
+from danqing.platform.backup.database import Database, File
 
 DATABASE = "MLFLOW_BACKEND_STORE_URI"
 
@@ -65,12 +69,14 @@ def _do(given: argparse.Namespace) -> None:
         )  # fmt: skip
 
 
-def _database(given: argparse.Namespace) -> Database | None:
+def _database(given: argparse.Namespace) -> Database | File | None:
     if given.no_database:
         return None
+    if given.dump is not None:
+        return File(given.dump)
     url = os.environ.get(DATABASE, "")  # no option: a command line is there for everybody to read
     if not url:
-        raise ConfigError(f"which database? Set {DATABASE}, or give --no-database")
+        raise ConfigError(f"which database? Set {DATABASE}, or give --dump or --no-database")
     return Database(url)
 
 
@@ -90,6 +96,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         command.add_argument("folder", type=Path, help="the folder with the backups")
         if name in ("create", "restore"):
             command.add_argument("--no-database", action="store_true", help="leave the database alone")
+            command.add_argument("--dump", type=Path, metavar="FILE", help="the dump, made before or loaded after")
         if name in ("verify", "restore"):
             command.add_argument("--name", default="", help="which backup [default: the newest]")
         if name == "create":

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import urllib.parse
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,39 @@ from danqing.errors import ConfigError, StorageError
 
 _LAST = b"-- PostgreSQL database dump complete"
 _EMPTY = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'public'"
+
+
+DUMP_OPTIONS = ("--no-owner", "--no-privileges", "--compress=6")
+
+
+def whole(dump: Path) -> None:
+    """Raise StorageError unless pg_dump wrote the file `dump` to its end."""
+    try:
+        with files.storage(dump), gzip.open(dump) as text:
+            if any(line.startswith(_LAST) for line in text):
+                return
+    except (EOFError, zlib.error, StorageError) as error:
+        raise StorageError(f"{dump}: no dump ({error}); pg_dump {' '.join(DUMP_OPTIONS)} writes one") from error
+    raise StorageError(f"{dump}: pg_dump ended early; run it again")
+
+
+class File:
+    """In place of a `Database`: a dump that somebody else makes beforehand, or loads afterwards."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, str(path)
+
+    def dump(self, out: Path) -> None:
+        whole(self.path)
+        with files.storage(out):
+            shutil.copyfile(self.path, out)
+
+    def is_empty(self) -> bool:
+        return not self.path.exists()
+
+    def load(self, dump: Path, *, replace: bool) -> None:
+        with files.atomic(self.path) as temporary:
+            shutil.copyfile(dump, temporary)
 
 
 class Database:
@@ -40,11 +74,8 @@ class Database:
 
     def dump(self, out: Path) -> None:
         """Write everything into the file `out`, SQL in gzip, as of one moment."""
-        self._call("pg_dump", "--no-owner", "--no-privileges", "--compress=6", f"--file={out}")
-        with gzip.open(out) as text:
-            last = b"".join(line for line in text if line.startswith(_LAST))
-        if not last:
-            raise StorageError(f"{self.name}: pg_dump ended early; run it again")
+        self._call("pg_dump", *DUMP_OPTIONS, f"--file={out}")
+        whole(out)
 
     def is_empty(self) -> bool:
         """Whether nothing was ever made in it."""

@@ -14,7 +14,7 @@ from danqing import files
 from danqing.errors import ConfigError, StorageError
 from danqing.platform.backup.archive import DUMP, Archive, Manifest, Stored
 from danqing.platform.backup.buckets import Bucket, Entry
-from danqing.platform.backup.database import Database
+from danqing.platform.backup.database import Database, File
 
 AT_ONCE = 8
 """Objects that travel at the same time."""
@@ -23,7 +23,9 @@ Say = Callable[[str], None]
 T = TypeVar("T")
 
 
-def create(archive: Archive, database: Database | None, buckets: Sequence[Bucket], *, keep: int = 0, say: Say) -> str:
+def create(
+    archive: Archive, database: Database | File | None, buckets: Sequence[Bucket], *, keep: int = 0, say: Say
+) -> str:
     """Make a backup, database first; returns its name. keep: delete older ones beyond so many; 0 deletes none."""
     if database is None and not buckets:
         raise ConfigError("nothing to back up: name the database, buckets or both")
@@ -81,13 +83,19 @@ def _fetch(archive: Archive, bucket: Bucket, known: Mapping[str, Stored], say: S
 
 
 def restore(
-    archive: Archive, name: str, database: Database | None, bucket: Callable[[str], Bucket], *, force: bool, say: Say
+    archive: Archive,
+    name: str,
+    database: Database | File | None,
+    bucket: Callable[[str], Bucket],
+    *,
+    force: bool,
+    say: Say,
 ) -> Manifest:
     """Put the backup `name` back: objects first, each read again and compared, then the database.
 
     database: None leaves the database alone. bucket: gives the bucket for a name in the backup. force: what is there
     already is overwritten; without it, a database that is not empty or another object under the same key is an error,
-    and nothing has been written then.
+    and nothing has been written then. With a `File`, its dump is for somebody else to load.
     """
     with archive.alone():
         manifest = archive.verify(name)
@@ -96,7 +104,8 @@ def restore(
             raise ConfigError(f"{archive.root / name}: holds no database")
         empty = database is None or database.is_empty()
         if database is not None and not empty and not force:
-            raise StorageError(f"{database.name}: the database is not empty; --force replaces what is in it")
+            what = "there already" if isinstance(database, File) else "the database is not empty"
+            raise StorageError(f"{database.name}: {what}; --force replaces what is there")
         plans = []
         for held_as, objects in manifest.buckets.items():
             target = bucket(held_as)
