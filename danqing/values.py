@@ -56,6 +56,9 @@ def _coerce(value: Any, kind: Any, where: str) -> Any:
         inner = typing.get_args(kind)[1]
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} is {value!r}: keys and values are needed")
+        for key, item in value.items():
+            if inner is str and not isinstance(item, str):  # what YAML makes of true, no and 010 is seldom meant
+                raise ConfigError(f"{where}.{key} is {item!r}: a word is needed, in quotes")
         return {str(key): _coerce(item, inner, f"{where}.{key}") for key, item in value.items()}
     if kind is Any:
         return value

@@ -130,7 +130,8 @@ class Cluster:
     settings: str = "danqing"
     """ConfigMap with `mlflow_tracking_uri`, and `s3_endpoint_url` where no MLflow server passes files on."""
     memo_claim: str = "danqing-memo"
-    """PersistentVolumeClaim that keeps results and checkpoints; ReadWriteMany, or one node runs everything."""
+    """PersistentVolumeClaim that keeps results and checkpoints: ReadWriteMany, or one node runs everything. `user` must
+    be able to write there; KFP cannot set a pod's fsGroup, the volume's class or Argo's workflowDefaults can."""
     secrets: tuple[Secret, ...] = (
         Secret(name="danqing-mlflow", env={"username": "MLFLOW_TRACKING_USERNAME",
                                            "password": "MLFLOW_TRACKING_PASSWORD"}),
@@ -155,6 +156,7 @@ class Cluster:
         for name in self.steps:
             known = [*STEPS, *MACHINERY]
             require(name in known, f"there is no step {name!r}: {values.closest(name, known)}")
+            require(isinstance(self.steps[name], Mapping), f"steps.{name} is {self.steps[name]!r}: keys are needed")
             self.pool(name).check(f"steps.{name}")
 
     def heavy(self, step: str) -> bool:
@@ -164,7 +166,7 @@ class Cluster:
     def pool(self, step: str) -> Pool:
         """What `step` takes of which nodes."""
         base = self.gpu if self.heavy(step) else self.cpu
-        return values.build(Pool, self.steps.get(step) or {}, f"steps.{step}", base)
+        return values.build(Pool, self.steps.get(step, {}), f"steps.{step}", base)
 
 
 def read(path: Path) -> Cluster:
@@ -184,11 +186,13 @@ def read(path: Path) -> Cluster:
         raise ConfigError(f"{path}: {error}") from error
 
 
-@cache
 def load(name: str = DEFAULT) -> Cluster:
     """A cluster that we know by name, or the file `name` if it ends in .yaml. Raises ConfigError."""
-    if name.endswith((".yaml", ".yml")):
-        return read(Path(name))
+    return read(Path(name)) if name.endswith((".yaml", ".yml")) else _known(name)
+
+
+@cache
+def _known(name: str) -> Cluster:
     known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
     require(name in known, f"there is no cluster {name!r}: {values.closest(name, known)}, or a file NAME.yaml")
     return read(FOLDER / f"{name}.yaml")

@@ -45,7 +45,8 @@ class Run:
 class Kubeflow:
     """The KFP API (v2beta1) at `host`. Every method raises ClusterError with one line.
 
-    namespace: of the experiment, where Kubeflow has many users; "" elsewhere. timeout: seconds of one request, whole.
+    namespace: of the experiment, where Kubeflow has many users; "" elsewhere. timeout: seconds
+    without an answer after which a request is given up.
     """
 
     def __init__(self, host: str, *, namespace: str = "", timeout: int = 20) -> None:

@@ -1,9 +1,9 @@
 """Starts a training run on Kubeflow when the pictures have a new DVC revision or the drift report says so.
 
-Looks once and ends; a CronJob runs it (concurrencyPolicy: Forbid). One run for one cause, whatever happens: what a run
-was started for stands in the run's description, in tags of MLflow's experiment, and, once it has registered a model,
-in the model version's tag dvc_revision. A run that failed is not started anew: somebody should look at it first.
-Nothing is started beside a run that is still going on.
+Looks once and ends; a CronJob runs it (concurrencyPolicy: Forbid, activeDeadlineSeconds: 600). One run for one cause,
+whatever happens: what a run was started for stands in the run's description, in tags of MLflow's experiment, and, once
+it has registered a model, in the model version's tag dvc_revision. A run that failed is not started anew: somebody
+should look at it first. Nothing is started beside a run that is still going on.
 
 python -m danqing.platform.trigger --data https://git.example/raw/main/data/pictures.dvc --drift s3://danqing/drift.json
 
@@ -251,7 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", dest="parameters", action="append", default=[], metavar="KEY=VALUE",
                         help="a parameter of the pipeline, e.g. profile=gpu")  # fmt: skip
     parser.add_argument("--name", default=config.Register().name, help="the registered model")
-    parser.add_argument("--timeout", type=int, default=20, help="seconds of one request")
+    parser.add_argument("--timeout", type=int, default=20, help="seconds to wait for an answer")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     given = vars(parser.parse_args(arguments))
     try:

@@ -224,6 +224,8 @@ WRONG = {
     "steps: {train_painter: {shared_memory: 32Gi}}": "steps.train_painter.shared_memory is 32Gi: it must fit",
     "gpu: {accelerators: 0}": "gpu.accelerator is 'nvidia.com/gpu' and accelerators 0: name and number",
     "gpu: {selector: {pool: 'a b'}}": "gpu.selector has pool: 'a b', which Kubernetes takes for no label",
+    "gpu: {selector: {nvidia.com/gpu.present: true}}": "gpu.selector.nvidia.com/gpu.present is True: a word is needed",
+    "steps: {ingest: 72}": "steps.ingest is 72: keys are needed",
     "gpu: {selector: gpu}": "gpu.selector is 'gpu': keys and values are needed",
     "gpu: {tolerations: [{key: a, effect: Never}]}": "use one of NoSchedule",
     "user: 0": "user is 0: steps run as a user without rights",
