@@ -47,9 +47,11 @@ def read_text(address: str, *, timeout: int = 20, token: str = "") -> str:
 
 
 def _http(address: str, timeout: int, token: str) -> bytes:
-    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310
+    request = urllib.request.Request(address)  # noqa: S310 - http(s) only, see above
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")  # not for another host
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - http(s) only, see above
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
             data: bytes = answer.read(LARGEST + 1)
             return data
     except (OSError, urllib.error.URLError) as error:

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +265,36 @@ def test_the_pointer_may_be_a_dvc_file_a_lock_or_a_tracked_folder(desk: Desk, tm
             desk.look(data=wrong)
     with pytest.raises(StorageError, match="missing"):
         desk.look(data=str(tmp_path / "missing.dvc"))
+
+
+class Forge(BaseHTTPRequestHandler):
+    """Where a team keeps its repository: it shows a pointer to whoever has the token, and sends all others away."""
+
+    def do_GET(self) -> None:
+        known = self.headers.get("Authorization") == "Bearer a-token-of-this-test"
+        data = POINTER.format("h").encode() if known else b"who are you?"
+        self.send_response(200 if known and self.path.endswith("/pictures.dvc") else 403 if not known else 404)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_pointer_may_lie_in_a_repository_behind_http(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forge) as forge:
+        threading.Thread(target=forge.serve_forever, args=(0.02,), daemon=True).start()
+        address = f"http://127.0.0.1:{forge.server_address[1]}/raw/main/pictures.dvc"
+        with pytest.raises(StorageError, match=f"{address}: Forbidden"):
+            desk.look(data=address)
+        monkeypatch.setenv("DANQING_DATA_TOKEN", "a-token-of-this-test")
+        desk.look(data=address, drift="")
+        assert "revision h.dir" in desk.said
+        with pytest.raises(StorageError, match="Not Found"):
+            desk.look(data=f"{address}.gone")
+        forge.shutdown()
+    with pytest.raises(StorageError, match="refused"):
+        desk.look(data=address)
 
 
 def test_options_are_checked_before_anything_is_asked() -> None:
