@@ -22,7 +22,7 @@ from danqing.config import Register
 from danqing.errors import ConfigError, DanqingError, StorageError
 from danqing.monitor import Silent
 from danqing.paint import Painter
-from danqing.platform import registry, versions
+from danqing.platform import registry, trigger, versions
 from danqing.platform.backup import work
 from danqing.platform.backup.archive import DUMP, MANIFEST, Archive
 from danqing.platform.backup.buckets import Bucket
@@ -363,6 +363,15 @@ def test_another_container_may_dump_and_load(desk: Desk, client: Any, tmp_path: 
     for wrong in (dump, tmp_path / "missing"):
         with pytest.raises(StorageError, match="no dump"):
             work.create(desk.archive, File(wrong), [], say=desk.lines.append)
+
+
+def test_the_retrain_trigger_reads_its_report_from_the_store(client: Any) -> None:
+    report = {"drifted": True, "since": "2026-11-20", "reasons": ["length of prompts"]}
+    client.put_object(Bucket="danqing", Key="drift/drift.json", Body=json.dumps(report).encode())
+    cause = trigger.drifted("s3://danqing/drift/drift.json")
+    assert cause is not None and cause.key == "2026-11-20" and "length of prompts" in cause.why
+    with pytest.raises(StorageError, match=r"s3://danqing/none\.json: .*NoSuchKey"):
+        trigger.drifted("s3://danqing/none.json")
 
 
 def test_an_address_that_is_no_postgresql_is_refused() -> None:
