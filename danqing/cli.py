@@ -284,6 +284,23 @@ def promote(
 
 
 @app.command(rich_help_panel="Own the model")
+def drift(
+    served: Annotated[Path, typer.Option(help="Folder in which gateways count (DANQING_GATEWAY_RECORDS).")],
+    corpus: Annotated[Path, typer.Option(help="The annotated corpus, or the reference.json of an earlier report.")],
+    out: Annotated[Path, typer.Option(help="Folder for drift.json and the report, which continues the last one.")],
+    since: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="First day [default: 27 before the last].")] = "",
+    until: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last day [default: today, UTC].")] = "",
+    assignments: Set = None,
+) -> None:
+    """Compare what was asked for and painted with the training set: drift.json, which the retrain trigger reads."""
+    from danqing.commands.drift import drift_command
+
+    with _plain_errors():
+        drift_command(served, corpus, out, since=since, until=until,
+                      overrides=presets.parse_assignments(assignments or []), say=typer.echo)  # fmt: skip
+
+
+@app.command(rich_help_panel="Own the model")
 def rollback(workspace: Optional[Path] = None, name: Name = _NAME) -> None:
     """Make the version before the champion the champion again."""
     with _plain_errors():

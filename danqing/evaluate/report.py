@@ -37,7 +37,8 @@ def img(picture_HWC: np.ndarray, alt: str, side: int) -> str:
     return f'<img src="data:image/png;base64,{data}" alt="{escape(alt, quote=True)}" width="{width}" height="{height}">'
 
 
-def _table(rows: Iterable[tuple[str, str, str, str]]) -> str:
+def table(rows: Iterable[tuple[str, str, str, str]]) -> str:
+    """Rows of figure, value, what stands beside it, and what it was measured on."""
     body = "".join(
         f'<tr><td>{escape(title)}</td><td class="value">{escape(value)}</td><td>{escape(beside)}</td>'
         f'<td class="how">{escape(how)}</td></tr>'
@@ -136,7 +137,7 @@ def html(f: Findings) -> str:
     parts = [_samples(f)]
     for question, answer, rows in sections(f):
         parts.append(f"<h2>{escape(question)}</h2>" + (f'<p class="answer">{escape(answer)}</p>' if answer else ""))
-        parts.append(_table((row.title, row.value, row.beside, row.how) for row in rows))
+        parts.append(table((row.title, row.value, row.beside, row.how) for row in rows))
         if question in below:
             parts.append(below[question](f))
     parts += [_curves(f), _omitted(f)]
