@@ -16,7 +16,7 @@ export UV_CACHE_DIR=/mnt/cache UV_LINK_MODE=copy UV_FIND_LINKS=/mnt/wheels UV_NO
   --target /tmp/uv "uv==$UV"
 /tmp/uv/bin/uv venv --quiet --allow-existing --python /usr/local/bin/python "$home"
 /tmp/uv/bin/uv pip install --quiet --python "$python" -c "$home/constraints.txt" "$@"
-rm -rf /tmp/uv
+rm -rf /tmp/uv /tmp/uv-* "$home/.lock"
 
 cd "$home"/lib/python3.*/site-packages
 rm -rf torch/include pyarrow/include

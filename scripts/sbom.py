@@ -25,7 +25,7 @@ def python_packages() -> Iterator[dict[str, Any]]:
         meta = found.metadata
         name, version = meta["Name"].lower().replace("_", "-"), meta["Version"]
         component: dict[str, Any] = {
-            "type": "library", "name": name, "version": version, "purl": f"pkg:pypi/{name}@{quote(version)}",
+            "type": "library", "name": name, "version": version, "purl": f"pkg:pypi/{name}@{quote(version, safe='')}",
         }  # fmt: skip
         # Some write their whole licence into the field that is for its name.
         licence = meta.get("License-Expression") or meta.get("License") or ""

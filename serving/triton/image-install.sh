@@ -25,9 +25,11 @@ END
 cd /opt/danqing/triton
 rm -rf nvidia-pytriton-*/pytriton/tritonserver/python_backend_stubs # this Python's is in `backends`
 find . -depth -type d -name tests -exec rm -rf {} +
+find . -name '*.a' -delete
 "$python/python" -m compileall -q -j 0 . || true # some packages carry templates that are no Python
 
 "$base" -m pip uninstall --quiet --yes --root-user-action=ignore --disable-pip-version-check pip setuptools wheel || true
-rm -rf /tmp/uv /usr/share/python-wheels "$("$base" -c 'import os, ensurepip; print(os.path.dirname(ensurepip.__file__))')"
+rm -rf /tmp/uv /tmp/uv-* /usr/share/python-wheels "$("$base" -c 'import os, ensurepip; print(os.path.dirname(ensurepip.__file__))')"
 PYTHONPATH="$(echo nvidia-pytriton-*)" "$python/python" /opt/danqing/sbom.py danqing-triton-cpu > /opt/danqing/sbom.cdx.json
+find . -name .lock -delete
 rm -r /opt/danqing/code /opt/danqing/sbom.py

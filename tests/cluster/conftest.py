@@ -37,7 +37,7 @@ def base(podman: Engine) -> str:
 
 @pytest.fixture(scope="session")
 def images(podman: Engine, base: str, _common: Path) -> Images:
-    """`images["cpu"]` is the name of that image; it is built when it is first asked for."""
+    """`images["cpu"]` is the name of that image; all four are built when one is first asked for."""
     return Images(podman, base, _common)
 
 

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ class Engine:
         try:
             yield container
         finally:
-            self("rm", "--force", "--time", "2", container, check=False)
+            self("rm", "--force", "--time", "0", container, check=False)
 
     def logs(self, container: str) -> str:
         done = self("logs", container, check=False)
@@ -107,7 +107,7 @@ class Engine:
                 env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
             try:
-                until(socket.exists, "podman's service made no socket", process)
+                until(socket.exists, lambda: Path(log.name).read_text(), seconds=20)
                 yield f"unix://{socket}"
             finally:
                 process.terminate()
@@ -140,16 +140,12 @@ def run(
     return done
 
 
-def until(
-    happened: object, otherwise: str, process: subprocess.Popen[bytes] | None = None, seconds: float = 60
-) -> None:
-    """Wait until the function `happened` says so; AssertionError `otherwise`."""
-    assert callable(happened)
+def until(happened: Callable[[], bool], otherwise: Callable[[], str], seconds: float = 90) -> None:
+    """Wait until `happened` says so; AssertionError with what `otherwise` says."""
     deadline = time.monotonic() + seconds
     while not happened():
-        assert time.monotonic() < deadline, otherwise
-        assert process is None or process.poll() is None, otherwise
-        time.sleep(0.1)
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {otherwise()[-3000:]}"
+        time.sleep(0.2)
 
 
 @contextlib.contextmanager
@@ -228,30 +224,30 @@ def _mirror() -> str:
 
 
 class Images(Mapping[str, str]):
-    """Target → image. One is built when it is first asked for, by scripts/images.sh, once for all workers."""
+    """Target → image. All are built together when one is first asked for, once for all workers."""
 
     def __init__(self, engine: Engine, base: str, session: Path) -> None:
-        self.engine, self.base, self.session = engine, base, session
+        self.engine, self.base = engine, base
         self.out = session / "images"
+        """Folder of the SBOMs."""
 
     def __getitem__(self, target: str) -> str:
-        name = f"localhost/danqing/{target}:test"
         if target not in TARGETS:
             raise KeyError(target)
         with alone(self.engine):
-            if not (self.out / f"{target}.built").exists():
-                self.build(target)
-                (self.out / f"{target}.built").touch()
-        return name
+            built = self.out / "built"
+            if not built.exists():
+                self.build(*TARGETS)
+                built.touch()
+        return f"localhost/danqing/{target}:test"
 
-    def build(self, target: str, **environment: str) -> str:
-        """Build `target` whether it is there or not; what the script printed."""
-        self.out.mkdir(exist_ok=True)
+    def build(self, *targets: str, tree: Path = ROOT, **environment: str) -> str:
+        """What `scripts/images.sh` of the checkout `tree` prints when it builds `targets`."""
         settings = {
             **self.engine.environment, "ENGINE": "podman", "BASE": self.base, "PULL": "never", "TAG": "test",
             "REGISTRY": "localhost/danqing", "OUT": str(self.out), **environment,
         }  # fmt: skip
-        return run(["scripts/images.sh", target], settings, timeout=900).stdout
+        return run([str(tree / "scripts" / "images.sh"), *targets], settings, timeout=900).stdout
 
     def __iter__(self) -> Iterator[str]:
         return iter(TARGETS)
