@@ -95,18 +95,24 @@ class Prompt:
     unknown: float
 
 
+def language(prompt: str) -> str:
+    """One of `LANGUAGES`: by its letters."""
+    latin = re.search(r"[A-Za-z]{2}", prompt) is not None
+    if lexicon.has_chinese(prompt):
+        return "mixed" if latin else "zh"
+    return "en" if latin else "other"
+
+
 def read(prompt: str) -> Prompt:
     """Read a prompt by the dictionary alone: no network is asked, and nothing fails."""
-    chinese, english, left_out = lexicon.has_chinese(prompt), prompt, 0
-    if chinese:
+    english, left_out = prompt, 0
+    if lexicon.has_chinese(prompt):
         parts: list[str] = []
         for clause in lexicon.clauses(prompt):
             phrases, unread = lexicon.translate(clause)
             parts += phrases
             left_out += sum(map(len, unread))
         english = ", ".join(parts)
-    latin = re.search(r"[A-Za-z]{2}", prompt) is not None
-    language = ("mixed" if latin else "zh") if chinese else "en" if latin else "other"
     text = english.lower()
     terms: dict[str, set[str]] = {name: set() for name in TERMS}
     for match in _pattern().finditer(text):
@@ -116,7 +122,7 @@ def read(prompt: str) -> Prompt:
     strange = sum(word not in _known() for word in words) + left_out
     total = len(words) + left_out
     return Prompt(
-        language=language, terms={name: frozenset(keys) for name, keys in terms.items()}, length=total,
+        language=language(prompt), terms={name: frozenset(keys) for name, keys in terms.items()}, length=total,
         unknown=strange / total if total else 1.0,
     )  # fmt: skip
 

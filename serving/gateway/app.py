@@ -59,6 +59,7 @@ class NearWork(BaseModel):
 
 
 class PaintedPicture(BaseModel):
+    id: str = Field(description="For /feedback.")
     png: str = Field(description="base64")
     seed: int
     model: str
@@ -214,7 +215,8 @@ def create(atelier: Atelier, *extra: APIRouter) -> FastAPI:
 
 
 def _png(painted: Painted) -> Response:
-    headers = {"x-danqing-seed": str(painted.seed), "x-danqing-model": painted.model}
+    headers = {"x-danqing-seed": str(painted.seed), "x-danqing-model": painted.model,
+               "x-danqing-picture": painted.id}  # fmt: skip
     if painted.note:
         headers["x-danqing-note"] = painted.note.encode("ascii", "xmlcharrefreplace").decode()
     return Response(painted.png, media_type="image/png", headers=headers)
@@ -226,7 +228,9 @@ def _encoded(painted: Painted) -> PaintedPicture:
         NearWork(id=n.work.id, title=n.work.title, institution=n.work.institution, licence=n.work.licence,
                  source_url=n.work.url, similarity=round(n.similarity, 3)) for n in painted.nearest
     ]  # fmt: skip
-    return PaintedPicture(png=png, seed=painted.seed, model=painted.model, note=painted.note, nearest=nearest)
+    return PaintedPicture(
+        id=painted.id, png=png, seed=painted.seed, model=painted.model, note=painted.note, nearest=nearest
+    )
 
 
 def _line(item: Step | Painted) -> str:

@@ -26,6 +26,8 @@ from serving.gateway.stamping import Stamp
 if TYPE_CHECKING:
     from danqing.editing import Editor
     from serving.gateway.backend import Backend
+    from serving.gateway.feedback import Seal
+    from serving.gateway.observing import Observer
     from serving.gateway.settings import Settings
     from serving.gateway.works import KnownWorks
 
@@ -51,6 +53,8 @@ class Painted:
     """What was changed about the prompt, and why."""
     nearest: tuple[Near, ...] = ()
     """The works that the model was trained on and that the picture is most like."""
+    id: str = ""
+    """To vote on it (`serving.gateway.feedback`)."""
 
 
 class Gate:
@@ -82,35 +86,44 @@ def explaining() -> Iterator[None]:
 
 
 class Atelier:
-    def __init__(self, settings: Settings, backend: Backend, judge: Judge, stamp: Stamp, works: KnownWorks) -> None:
+    def __init__(
+        self, settings: Settings, backend: Backend, judge: Judge, stamp: Stamp, works: KnownWorks, observer: Observer,
+        seal: Seal,
+    ) -> None:  # fmt: skip
         self.settings, self.backend, self.judge, self.stamp, self.works = settings, backend, judge, stamp, works
+        self.observer, self.seal = observer, seal
         self.gate = Gate(settings.concurrency)
 
     async def paint(self, order: Order, *, timeout: float, gated: bool = True) -> Painted:
         """Raises Declined. gated: count it among the requests at once."""
         with contextlib.nullcontext() if not gated else self.gate():
-            allowed = await self.judge(order.prompt)
-            with explaining():
-                seed = secrets.randbelow(2**31) if order.seed is None else check_seed(order.seed)
-                guidance = None if order.guidance is None else check_guidance(order.guidance)
-                with metrics.stage("paint"):
-                    picture = await self.backend.paint(allowed.prompt, seed, guidance, timeout)
-            return await self._finish(picture, order, seed, allowed.note, await self._trace(picture))
+            async with self._noticing(order.prompt) as shown:
+                allowed = await self.judge(order.prompt)
+                with explaining():
+                    seed = secrets.randbelow(2**31) if order.seed is None else check_seed(order.seed)
+                    guidance = None if order.guidance is None else check_guidance(order.guidance)
+                    with metrics.stage("paint"):
+                        picture = await self.backend.paint(allowed.prompt, seed, guidance, timeout)
+                shown.append(picture)
+                return await self._finish(picture, order, seed, allowed.note, await self._trace(picture))
 
     async def preview(self, order: Order, *, timeout: float) -> AsyncIterator[Step | Painted]:
         """The pictures of all steps as they come, the last one stamped. The prompt is judged before the first."""
         with self.gate():
-            allowed = await self.judge(order.prompt)
-            last = None
-            with explaining():
-                seed = secrets.randbelow(2**31) if order.seed is None else check_seed(order.seed)
-                guidance = None if order.guidance is None else check_guidance(order.guidance)
-                async for step in self.backend.preview(allowed.prompt, seed, guidance, timeout):
-                    last = step
-                    yield step
-            if last is None:
-                raise Declined(503, "not_ready", "the painter ended before it began; try again later")
-            yield await self._finish(last.picture, order, seed, allowed.note, await self._trace(last.picture))
+            async with self._noticing(order.prompt) as shown:
+                allowed = await self.judge(order.prompt)
+                last = None
+                with explaining():
+                    seed = secrets.randbelow(2**31) if order.seed is None else check_seed(order.seed)
+                    guidance = None if order.guidance is None else check_guidance(order.guidance)
+                    async for step in self.backend.preview(allowed.prompt, seed, guidance, timeout):
+                        last = step
+                        yield step
+                if last is None:
+                    raise Declined(503, "not_ready", "the painter ended before it began; try again later")
+                shown.append(last.picture)
+                done = await self._finish(last.picture, order, seed, allowed.note, await self._trace(last.picture))
+            yield done
 
     async def edit(
         self, picture: np.ndarray, order: Order, *, hole: np.ndarray | None = None, extend: str = "",
@@ -136,6 +149,21 @@ class Atelier:
                     made = Image.fromarray(await anyio.to_thread.run_sync(work))
             made.info["danqing:model"] = editor.version
             return await self._finish(made, order, seed, allowed.note, edited=True)
+
+    @contextlib.asynccontextmanager
+    async def _noticing(self, prompt: str) -> AsyncIterator[list[Image.Image]]:
+        """Counts a prompt with what becomes of it. The picture goes into the list, which is noted before it is stamped.
+
+        Whoever hangs up is not counted.
+        """
+        shown: list[Image.Image] = []
+        note = self.observer.note
+        try:
+            yield shown
+        except Declined as declined:
+            await anyio.to_thread.run_sync(note, prompt, declined.code)
+            raise
+        await anyio.to_thread.run_sync(note, prompt, "painted", np.asarray(shown[0]) if shown else None)
 
     async def _trace(self, picture: Image.Image) -> tuple[Near, ...]:
         """Raises Declined where the picture is as good as a work that the model has seen."""
@@ -163,7 +191,7 @@ class Atelier:
             )  # fmt: skip
             png = await anyio.to_thread.run_sync(write)
         metrics.pictures.labels(model=model).inc()
-        return Painted(png=png, seed=seed, model=model, note=note, nearest=nearest)
+        return Painted(png=png, seed=seed, model=model, note=note, nearest=nearest, id=self.seal.give(model))
 
 
 def jpeg(picture: Image.Image) -> bytes:

@@ -18,6 +18,15 @@ pictures = Counter("danqing_gateway_pictures", "Pictures delivered, by the model
 untraced = Counter("danqing_gateway_untraced", "Pictures of a model whose training works are not known here.")
 waiting = Gauge("danqing_gateway_in_flight", "Requests that are painted or wait for it.", multiprocess_mode="livesum")
 
+prompts = Counter("danqing_gateway_prompts", "Prompts to paint, by language and outcome.", ["language", "outcome"])
+feedback = Counter("danqing_gateway_feedback", "Votes of callers on pictures.", ["model", "verdict"])
+unrecorded = Counter("danqing_gateway_unrecorded", "Times that counts for the drift report could not be kept.")
+drift = Gauge("danqing_drift", "Distance of what is served from the training set, 0 to 1, as the drift report says.",
+              ["attribute"], multiprocess_mode="mostrecent")  # fmt: skip
+drifted = Gauge("danqing_drifted", "1 where the drift report calls for a new training.", multiprocess_mode="mostrecent")
+drift_made = Gauge("danqing_drift_report_timestamp_seconds", "When the drift report was made, Unix time.",
+                   multiprocess_mode="mostrecent")  # fmt: skip
+
 
 @contextlib.contextmanager
 def stage(name: str) -> Iterator[None]:

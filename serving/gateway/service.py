@@ -16,11 +16,14 @@ import bentoml
 from fastapi import FastAPI
 
 from danqing.package import workspace
-from serving.gateway import tasks
+from danqing.provenance import read_secret
+from serving.gateway import feedback, tasks
 from serving.gateway.app import create
 from serving.gateway.atelier import Atelier
 from serving.gateway.backend import backend
+from serving.gateway.feedback import Seal
 from serving.gateway.judging import Judge
+from serving.gateway.observing import Observer
 from serving.gateway.settings import Settings
 from serving.gateway.stamping import stamping
 from serving.gateway.works import KnownWorks
@@ -36,24 +39,34 @@ def database(settings: Settings) -> str:
     return f"sqlite:///{folder / 'gateway.db'}"
 
 
+def _path(name: str) -> Path | None:
+    return Path(name) if name else None
+
+
 def assemble(settings: Settings) -> tuple[FastAPI, Atelier]:
     """The application, with a worker for tasks that lives as long as it does."""
     guard = Guard.load(Path(settings.policy) if settings.policy else None) if settings.guarded else None
     judge = Judge(guard, Approvals(settings.database or None) if guard is not None else None)
     policy = guard.version if guard is not None else ""
-    atelier = Atelier(settings, backend(settings), judge, stamping(settings, policy), KnownWorks(settings.model))
+    observer = Observer(_path(settings.records), keep_days=settings.record_days, report=_path(settings.drift))
+    seal = Seal(read_secret(_path(settings.secret)))
+    atelier = Atelier(
+        settings, backend(settings), judge, stamping(settings, policy), KnownWorks(settings.model), observer, seal
+    )
     store = tasks.Store(database(settings))
-    app = create(atelier, tasks.routes(atelier, store))
+    app = create(atelier, tasks.routes(atelier, store), feedback.routes(observer, seal))
     inner = app.router.lifespan_context
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        worker = asyncio.create_task(tasks.Worker(atelier, store).run())
+        workers = [asyncio.create_task(tasks.Worker(atelier, store).run()), asyncio.create_task(observer.run())]
         async with inner(app):
             yield
-        while not worker.done():  # a library on the way may swallow a cancellation: the next one finds it elsewhere
-            worker.cancel()
-            await asyncio.wait([worker], timeout=1)
+        for worker in workers:
+            while not worker.done():  # a library on the way may swallow a cancellation: the next one finds it elsewhere
+                worker.cancel()
+                await asyncio.wait([worker], timeout=1)
+        observer.flush()
 
     app.router.lifespan_context = lifespan
     return app, atelier

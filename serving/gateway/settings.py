@@ -59,9 +59,25 @@ class Settings:
     """Similarity to a work of the training from which a picture is withheld."""
     database: str = ""
     """SQLAlchemy's URL for tasks and approvals; empty is an SQLite file in danqing's cache folder."""
+    records: str = ""
+    """A folder for counts of what is asked for and painted, for `danqing drift`; no prompt is in them. Empty: none."""
+    record_days: int = 90
+    """How long they are kept."""
+    drift: str = ""
+    """The drift.json whose values are shown as metrics; empty: none."""
 
     def __post_init__(self) -> None:
-        at_least(self, "gateway", port=0, concurrency=1, max_bytes=1000, max_pixels=1, max_pictures=1, max_task=1)
+        at_least(
+            self,
+            "gateway",
+            port=0,
+            concurrency=1,
+            max_bytes=1000,
+            max_pixels=1,
+            max_pictures=1,
+            max_task=1,
+            record_days=1,
+        )
         wrong = ", ".join(set(self.layers) - {"text", "aigc", "c2pa", "watermark"})
         require(not wrong, f"gateway.layers has {wrong}: the layers are text, aigc, c2pa and watermark")
         require(self.timeout > 0, f"gateway.timeout is {self.timeout}: seconds above 0 are needed")

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from danqing import files
 from danqing.errors import ConfigError
 from serving.gateway.run import command, run
 from serving.gateway.settings import Settings
@@ -55,7 +56,12 @@ def ready(http: httpx.Client, wanted: int) -> bool:
 
 
 @pytest.mark.slow
-def test_the_gateway_is_ready_while_triton_is_and_paints_again_by_itself(running, repository, package):
+def test_the_gateway_is_ready_while_triton_is_and_paints_again_by_itself(
+    running, repository, package, tmp_path, monkeypatch
+):
+    files.write_json(tmp_path / "drift.json", {"drifted": True, "made": "2026-11-24T00:00:00+00:00",
+                                               "attributes": {"element": {"value": 0.31}}})  # fmt: skip
+    monkeypatch.setenv("DANQING_GATEWAY_DRIFT", str(tmp_path / "drift.json"))
     with Server(repository) as server:
         ports = {"http": server.http, "grpc": server.grpc, "metrics": server.metrics}
         http = running(triton=server.url, timeout=20)
@@ -73,7 +79,10 @@ def test_the_gateway_is_ready_while_triton_is_and_paints_again_by_itself(running
     for line in ('danqing_gateway_requests_total{route="/paint",status="200"} 2.0',
                  'danqing_gateway_requests_total{route="/paint",status="503"} 1.0',
                  'danqing_gateway_refusals_total{reason="not_ready"} 1.0',
-                 'danqing_gateway_stage_seconds_count{stage="paint"}', "danqing_gateway_in_flight 0.0"):  # fmt: skip
+                 'danqing_gateway_stage_seconds_count{stage="paint"}', "danqing_gateway_in_flight 0.0",
+                 'danqing_gateway_prompts_total{language="en",outcome="painted"} 2.0',
+                 'danqing_drift{attribute="element"} 0.31', "danqing_drifted 1.0",
+                 "danqing_drift_report_timestamp_seconds 1.7954784e+09"):  # fmt: skip
         assert line in text, line
 
 

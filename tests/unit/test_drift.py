@@ -11,13 +11,11 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from conftest import brush_records
 from typer.testing import CliRunner
 
 from danqing import files, observe, served
 from danqing.cli import app
-from danqing.data import corpus
-from danqing.data.brush import MAINS, caption, compose
+from danqing.data.brush import MAINS, caption, compose, paint
 from danqing.errors import ConfigError, StorageError
 from danqing.evaluate import drift, drift_report
 from danqing.evaluate.drift import DriftConfig
@@ -207,7 +205,7 @@ def test_prompts_that_are_not_understood_are_drift(training):
 
 
 def test_darker_pictures_are_drift_of_pictures_only():
-    pictures = [corpus.decode(r["image"]) for r in brush_records(130)]
+    pictures = [paint(compose(10_000 + i, main=MAINS[i % len(MAINS)]), 64) for i in range(130)]
     known, darker = Counts(), Counts()
     for picture in pictures:
         known.add_picture(picture)
