@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -146,6 +148,17 @@ def until(happened: Callable[[], bool], otherwise: Callable[[], str], seconds: f
     while not happened():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {otherwise()[-3000:]}"
         time.sleep(0.2)
+
+
+def answer(url: str, body: object = None, **headers: str) -> bytes | None:
+    """What `url` answers with 200; None as long as nobody listens, or another status comes."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.read() if response.status == 200 else None
+    except OSError:
+        return None
 
 
 @contextlib.contextmanager

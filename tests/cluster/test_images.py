@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from engine_parts import ROOT, TARGETS, Engine, Images, until
+from engine_parts import ROOT, TARGETS, Engine, Images, answer, until
 from PIL import Image
 from services import free_ports
 
@@ -28,17 +28,6 @@ from serving.triton.repository import build
 pytestmark = pytest.mark.slow
 every = pytest.mark.parametrize("target", TARGETS)
 PYTHON = {"triton-cpu": "sh -c '. /opt/tritonserver/paths && exec $python/python'"}
-
-
-def answer(url: str, body: object = None, **headers: str) -> bytes | None:
-    """What `url` answers with 200; None as long as nobody listens, or another status comes."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"content-type": "application/json", **headers})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return response.read() if response.status == 200 else None
-    except OSError:
-        return None
 
 
 def test_the_image_of_the_steps_paints_a_corpus(podman: Engine, images: Images) -> None:
