@@ -173,7 +173,7 @@ def _duplicates(batches: _Batches, numbers: list[int], limit: int | None) -> tup
             ids.add(row["id"])
             kept.append(row)
     own = [row["group"] for row in kept]
-    groups = phash.merge(own, phash.near_pairs([row["phash"] for row in kept], NEAR_BITS))
+    groups = phash.merge(own, phash.connected([row["phash"] for row in kept], NEAR_BITS))
     joined = sum(a != b for a, b in zip(own, groups, strict=True))
     return copies, dict(zip((row["id"] for row in kept), groups, strict=True)), joined
 

@@ -377,15 +377,38 @@ def test_perceptual_hashes_survive_scaling_and_tell_pictures_apart() -> None:
     assert min(phash.distance(a, b) for i, a in enumerate(hashes) for b in hashes[:i]) > 4
 
 
-def test_near_pairs_finds_exactly_what_comparing_all_finds() -> None:
-    rng = np.random.default_rng(0)
-    values = [int.from_bytes(rng.bytes(8)) for _ in range(150)]
-    flips = [sum(1 << int(b) for b in rng.choice(64, int(rng.integers(0, 7)), replace=False)) for _ in range(80)]
-    values += [v ^ flip for v, flip in zip(values[:80], flips, strict=True)]
-    hashes = [f"{v:016x}" for v in values]
+def _hashes(count: int, seed: int = 0) -> list[str]:
+    """Random hashes, among them pairs that differ in 0 to 6 bits, and equal ones."""
+    rng = np.random.default_rng(seed)
+    values = [int.from_bytes(rng.bytes(8)) for _ in range(count)]
+    flips = [
+        sum(1 << int(b) for b in rng.choice(64, int(rng.integers(0, 7)), replace=False)) for _ in range(count // 2)
+    ]
+    values += [v ^ flip for v, flip in zip(values[: count // 2], flips, strict=True)]
+    return [f"{v:016x}" for v in values + values[:3] * 4]
+
+
+@pytest.mark.parametrize("wanted", [5, 6, 7, 8])
+def test_near_pairs_finds_exactly_what_comparing_all_finds(wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phash, "bands", lambda count, bits: wanted)
+    hashes = _hashes(150)
     brute = {(i, j) for j in range(len(hashes)) for i in range(j) if phash.distance(hashes[i], hashes[j]) <= 4}
     found = list(phash.near_pairs(hashes, 4))
-    assert set(found) == brute and len(found) == len(brute) > 20
+    assert set(found) == brute and len(found) == len(brute) > 40
+    assert list(phash.near_pairs(hashes[:1], 4)) == list(phash.near_pairs([], 4)) == []
+    groups = [f"g{i:03d}" for i in range(len(hashes))]
+    assert phash.merge(groups, phash.connected(hashes, 4)) == phash.merge(groups, iter(sorted(brute)))
+
+
+def test_many_equal_hashes_are_joined_without_comparing_all_with_all() -> None:
+    hashes = ["00ff00ff00ff00ff"] * 5000 + ["00ff00ff00ff00fe"] * 5000
+    pairs = list(phash.connected(hashes, 4))
+    assert len(pairs) == 9999 and len(set(phash.merge([str(i) for i in range(10_000)], iter(pairs)))) == 1
+
+
+def test_more_hashes_are_cut_into_more_bands() -> None:
+    chosen = [phash.bands(count, 4) for count in (0, 100, 10**4, 10**6, 10**8)]
+    assert chosen == sorted(chosen) and chosen[0] == 5 < chosen[-2] < chosen[-1]
 
 
 def test_the_museum_paintings_come_in(shared_data: Path, tmp_path: Path) -> None:
