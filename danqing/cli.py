@@ -334,11 +334,12 @@ def _step_command(step: steps.Step) -> Any:
     """A sub-command for one step: an option for each input folder, --out, and the configuration's options."""
 
     def command(
-        out: Path, params: Path | None, profile: str | None, assignments: list[str] | None, **given: Any
-    ) -> None:
+        out: Path, params: Path | None, profile: str | None, assignments: list[str] | None, processes: int = 1,
+        **given: Any,
+    ) -> None:  # fmt: skip
         with _plain_errors():
-            from danqing import files
-            from danqing.monitor import Terminal
+            from danqing import files, launch, ranks
+            from danqing.monitor import Monitor, Silent, Terminal
 
             if params is not None and profile is not None:
                 raise DanqingError("give --params or --profile, not both")
@@ -355,13 +356,21 @@ def _step_command(step: steps.Step) -> Any:
                     extra["lineage"] = versioning.lineage(line, data=Path("data/corpus") if made else None)
                 else:
                     extra["model_name"] = line.register.name
-            monitor = Terminal(step.name)
+            terminal = None if ranks.quiet() else Terminal(step.name)
+            monitor: Monitor = terminal or Silent()
             with files.storage(out):
                 out.mkdir(parents=True, exist_ok=True)
+            section = getattr(line, step.section)
             try:
-                outcome = steps.run(step.name, getattr(line, step.section), given, out, monitor=monitor, extra=extra)
+                if processes > 1:
+                    outcome = launch.run(step.name, section, given, out, processes=processes, monitor=monitor)
+                else:
+                    outcome = steps.run(step.name, section, given, out, monitor=monitor, extra=extra)
             finally:
-                monitor.close()
+                if terminal is not None:
+                    terminal.close()
+            if ranks.quiet():
+                return
             for name, value in outcome.metrics.items():
                 typer.echo(f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}")
             if outcome.reused:
@@ -380,6 +389,9 @@ def _step_command(step: steps.Step) -> Any:
         parameter("profile", Profile, None),
         parameter("assignments", Set, None),
     ]
+    if step.parallel:
+        several = typer.Option(min=1, help="Processes on this machine that share the work, e.g. one a GPU.")
+        parameters.append(parameter("processes", Annotated[int, several], 1))
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = f"Step {step.name} of the line" + (f" (reads {', '.join(step.inputs)})." if step.inputs else ".")

@@ -3,6 +3,9 @@
 One step has three callers, and all of them go through `run`: the command line, the KFP component and the tests.
 `run` also remembers: a step whose configuration and inputs are unchanged is not run again, and one that was killed
 goes on from its last checkpoint, because its memo folder is named by the fingerprint of everything that it depends on.
+
+Where torchrun started several processes, all of them call `run`: the first claims, locks, remembers and writes, the
+others wait for its word and then share the work.
 """
 
 from __future__ import annotations
@@ -15,12 +18,14 @@ import importlib
 import json
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from danqing import files, values
+from danqing import files, ranks, values
 from danqing.errors import ConfigError
 from danqing.monitor import Monitor, Silent
 from danqing.pretrained import start_folder
@@ -39,6 +44,8 @@ class Step:
     """Steps that must have ended well although nothing of them is read."""
     heavy: bool = False
     """Wants a GPU where one is."""
+    parallel: bool = False
+    """Several processes (`danqing.ranks`) can share it."""
     kind: str = "Artifact"
     """KFP artifact class of the output: Dataset, Model, HTML..."""
 
@@ -52,15 +59,16 @@ _STEPS = (
     Step(name="validate", section="validate", function="danqing.platform.expectations:validate",
          inputs={"corpus": "annotate"}),
     Step(name="train_tokenizer", section="tokenizer", function="danqing.train.tokenizer:train_tokenizer",
-         inputs={"corpus": "annotate", "screener": "screen"}, after=("validate",), heavy=True, kind="Model"),
+         inputs={"corpus": "annotate", "screener": "screen"}, after=("validate",), heavy=True, parallel=True,
+         kind="Model"),
     Step(name="train_clip", section="clip", function="danqing.train.clip:train_clip",
-         inputs={"corpus": "annotate"}, after=("validate",), heavy=True, kind="Model"),
+         inputs={"corpus": "annotate"}, after=("validate",), heavy=True, parallel=True, kind="Model"),
     Step(name="train_painter", section="painter", function="danqing.train.painter:train_painter",
          inputs={"corpus": "annotate", "tokenizer": "train_tokenizer", "clip": "train_clip"}, heavy=True,
-         kind="Model"),
+         parallel=True, kind="Model"),
     Step(name="evaluate", section="evaluate", function="danqing.evaluate.evaluate:evaluate",
          inputs={"corpus": "annotate", "tokenizer": "train_tokenizer", "clip": "train_clip",
-                 "painter": "train_painter"}, heavy=True),
+                 "painter": "train_painter"}, heavy=True, parallel=True),
     Step(name="gate", section="gate", function="danqing.platform.registry:gate", inputs={"evaluation": "evaluate"}),
     Step(name="export", section="export", function="danqing.export.package:export",
          inputs={"corpus": "annotate", "tokenizer": "train_tokenizer", "painter": "train_painter"}, heavy=True,
@@ -150,18 +158,75 @@ def run(
         raise ConfigError(
             f"step {name} reads {', '.join(step.inputs) or 'nothing'}, not {', '.join(inputs) or 'nothing'}"
         )
-    monitor = monitor or Silent()
+    if ranks.launched() > 1 and not step.parallel:
+        raise ConfigError(f"step {name} is not for several processes; start it once, without torchrun or --processes")
+    with ranks.group():
+        if not ranks.first():
+            return _share(step, section, inputs)
+        leader = _Leader()
+        with leader:
+            return _lead(leader, step, section, inputs, out, monitor or Silent(), extra or {}, rerun)
+
+
+def _lead(
+    leader: _Leader, step: Step, section: Any, inputs: Mapping[str, Path], out: Path, monitor: Monitor,
+    extra: Mapping[str, Any], rerun: str,
+) -> Outcome:  # fmt: skip
+    name = step.name
     memo = memo_root() / name / key(step, section, inputs, rerun)
     _claim(out, name, inputs)
 
     def work(into: Path, scratch: Path) -> dict[str, Any]:
-        given = {"config": section, "monitor": monitor, "scratch": scratch, **(extra or {})}
+        leader.say(str(scratch))
+        given = {"config": section, "monitor": monitor, "scratch": scratch, **extra}
         return function(step)(**inputs, out=into, **given) or {}  # imported only where it is called
 
-    with _alone(memo, monitor):
+    with _alone(memo, monitor, leader):
         if name in _NEVER_REMEMBERED or getattr(section, "source", "") == "museum":
             return _run_afresh(work, out, memo)
         return _run_once(work, name, out, memo, monitor)
+
+
+class _Leader:
+    """The first rank's word to the others, who wait for it in `_share`: where the scratch folder is, or not to wait."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def say(self, word: str) -> None:
+        self._said = word != _WAIT
+        _word(word)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self._said:
+            self.say(_REUSED if kind is None else _FAILED)
+
+
+_WAIT, _REUSED, _FAILED = "wait", "reused", "failed"
+
+
+def _word(word: str = "") -> str:
+    """The first rank's word, on all of them."""
+    if ranks.world() == 1:
+        return word
+    from danqing import collectives
+
+    return collectives.from_first(word.encode()).decode()
+
+
+def _share(step: Step, section: Any, inputs: Mapping[str, Path]) -> Outcome:
+    """What every rank but the first does. What its part of the step writes is thrown away."""
+    while (word := _word()) == _WAIT:
+        pass
+    if word == _FAILED:
+        raise SystemExit(1)  # the first says why
+    if word != _REUSED:
+        with tempfile.TemporaryDirectory(prefix="danqing-rank-") as nowhere:
+            function(step)(**inputs, out=Path(nowhere), config=section, monitor=Silent(), scratch=Path(word))
+    return Outcome(metrics={}, reused=word == _REUSED)
 
 
 def _claim(out: Path, name: str, inputs: Mapping[str, Path]) -> None:
@@ -178,19 +243,28 @@ def _claim(out: Path, name: str, inputs: Mapping[str, Path]) -> None:
 
 
 @contextlib.contextmanager
-def _alone(memo: Path, monitor: Monitor) -> Iterator[None]:
+def _alone(memo: Path, monitor: Monitor, leader: _Leader) -> Iterator[None]:
     """Hold the memo folder: two processes must never write one checkpoint. Whoever comes second waits, then reuses."""
     lock = memo.with_suffix(".lock")
     with files.storage(lock):
         memo.parent.mkdir(parents=True, exist_ok=True)
         file = open(lock, "w")  # noqa: SIM115 - closed by the `with` below
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(file):
             monitor.progress(0, 1, "waiting for another process that runs this very step")
-            fcntl.flock(file, fcntl.LOCK_EX)
+        while not _locked(file):
+            leader.say(_WAIT)  # so that nobody takes the silence for death
+            time.sleep(0.2)
         yield
+
+
+def _locked(file: IO[str]) -> bool:
+    """Whether this process holds the lock now; taking it twice is no harm."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 Work = Callable[[Path, Path], dict[str, Any]]

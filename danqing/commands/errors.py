@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 
 import typer
 
+from danqing import ranks
 from danqing.errors import DanqingError
 
 
@@ -17,7 +19,8 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except DanqingError as error:
-        typer.secho(f"danqing: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
+        who = f"danqing, process {os.environ['RANK']}" if ranks.quiet() else "danqing"
+        typer.secho(f"{who}: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:
         raise typer.Exit(0) from None

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from danqing import collectives
+
 
 class Discriminator(nn.Module):
     """x (B, 3, S, S) → logits (B, 1, S/8, S/8)."""
@@ -33,13 +35,17 @@ def augment(x: Tensor, shift: float = 0.125, hole: float = 0.25) -> Tensor:
     """Move each picture by up to `shift` of its side and cut a hole of side `hole`; the same law for real and fake."""
     B, _, H, W = x.shape
     limit = int(H * shift)
-    dy, dx = (torch.randint(-limit, limit + 1, (B, 1), device=x.device) for _ in range(2))
+
+    def whole(low: int, high: int) -> Tensor:
+        return collectives.draw(lambda n: torch.randint(low, high, (n, 1), device=x.device), B)
+
+    dy, dx = (whole(-limit, limit + 1) for _ in range(2))
     rows = (torch.arange(H, device=x.device) + dy).clamp(0, H - 1)
     cols = (torch.arange(W, device=x.device) + dx).clamp(0, W - 1)
     x = x.gather(2, rows[:, None, :, None].expand(B, x.shape[1], H, W))
     x = x.gather(3, cols[:, None, None, :].expand(B, x.shape[1], H, W))
     side = int(H * hole)
-    top, left = (torch.randint(0, H - side + 1, (B, 1), device=x.device) for _ in range(2))
+    top, left = (whole(0, H - side + 1) for _ in range(2))
     inside_y = (torch.arange(H, device=x.device) >= top) & (torch.arange(H, device=x.device) < top + side)
     inside_x = (torch.arange(W, device=x.device) >= left) & (torch.arange(W, device=x.device) < left + side)
     return x * ~(inside_y[:, None, :, None] & inside_x[:, None, None, :])

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from danqing import collectives
 from danqing.config import TokenizerModel
 from danqing.models.tokenizer import Codes, Forward, Tokenizer
 from danqing.models.transformer import Block, ModulatedBlock, places
@@ -75,7 +76,7 @@ def entropy_penalty(z_BLE: Tensor, codes_KE: Tensor, temperature: float = 1.0) -
     logits = 2 * z_BLE.flatten(0, 1) @ codes_KE.t() / temperature
     p = logits.softmax(-1)
     each = -(p * logits.log_softmax(-1)).sum(-1).mean()
-    mean = p.mean(0)
+    mean = collectives.mean_with_gradient(p.mean(0))
     return each + (mean * mean.clamp(min=1e-9).log()).sum()
 
 
@@ -105,8 +106,9 @@ class FlowMo(Tokenizer):
         codes = self.single(self.read(z))
         if not learn:
             return Forward(self.integrate(bits), z.new_zeros(()), codes)
-        t = torch.sigmoid(torch.randn(len(x), device=x.device))  # most of the effort in the middle of the way
-        noise = torch.randn_like(x)
+        # Most of the effort in the middle of the way.
+        t = torch.sigmoid(collectives.draw(lambda n: torch.randn(n, device=x.device), len(x)))
+        noise = collectives.draw(lambda n: torch.randn(n, *x.shape[1:], device=x.device, dtype=x.dtype), len(x))
         at = t[:, None, None, None]
         x_t = (1 - at) * noise + at * x
         velocity = self.generator(x_t, t, bits)

@@ -2,6 +2,7 @@
 
 A code is the exponential mean of the features assigned to it (van den Oord et al. 2017, appendix A), so the codebook
 needs no gradient; a code that nothing has used for a while is moved onto a feature of the current batch. Always fp32.
+Ranks that train together count together: their codebooks stay equal.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from danqing import collectives, ranks
 
 
 class Quantised(NamedTuple):
@@ -59,10 +62,12 @@ class Codebook(nn.Module):
     def _update(self, flat_NE: Tensor, codes_N: Tensor) -> None:
         counts = torch.bincount(codes_N, minlength=self.size).float()
         sums = torch.zeros_like(self.sums).index_add_(0, codes_N, flat_NE)
-        self.counts.lerp_(counts, 1 - self.decay)
+        counts, sums = collectives.total(torch.cat([counts[:, None], sums], 1)).split([1, sums.shape[1]], 1)
+        self.counts.lerp_(counts[:, 0], 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
         dead = self.counts < self.dead
-        fresh = flat_NE[torch.randint(len(flat_NE), (self.size,), device=flat_NE.device)]
+        everywhere = len(flat_NE) * ranks.world()
+        fresh = collectives.pick(flat_NE, torch.randint(everywhere, (self.size,), device=flat_NE.device))
         self.sums.copy_(torch.where(dead[:, None], fresh, self.sums))
         self.counts.copy_(torch.where(dead, torch.ones_like(self.counts), self.counts))
         self.vectors.copy_(self.sums / self.counts[:, None])
@@ -86,8 +91,8 @@ class Codebook(nn.Module):
 
 
 def usage(codes: Tensor, size: int) -> tuple[float, float]:
-    """(share of codes used at least once, perplexity = exp of the entropy of their use)."""
-    counts = torch.bincount(codes.flatten(), minlength=size).float()
+    """(share of codes used at least once, perplexity = exp of the entropy of their use), over all ranks."""
+    counts = collectives.total(torch.bincount(codes.flatten(), minlength=size).float())
     p = counts / counts.sum()
     entropy = -(p * p.clamp(min=1e-12).log()).sum()
     return float((counts > 0).float().mean()), float(entropy.exp())

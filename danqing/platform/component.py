@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from danqing import config, files, presets, steps, values
+from danqing import config, files, launch, presets, steps, values
 from danqing.errors import DanqingError, RegistryError
 from danqing.monitor import Events, Monitor, Several, Terminal
 from danqing.platform import tracking, versioning
@@ -85,6 +85,9 @@ def run_component(
         section = getattr(line, step.section)
         watch.start(values.as_dict(section), versioning.lineage(line, data_revision=data_revision))
         read = {argument: Path(artifact.path) for argument, artifact in inputs.items()}
+        processes = int(os.environ.get("DANQING_PROCESSES", "0")) or launch.gpus()
+        if step.parallel and processes > 1:
+            return launch.run(name, section, read, folder, processes=processes, monitor=watch.monitor, rerun=rerun)
         extra = _registry_arguments(name, line, data_revision)
         return steps.run(name, section, read, folder, monitor=watch.monitor, extra=extra, rerun=rerun)
 

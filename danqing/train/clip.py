@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from danqing import files
+from danqing import collectives, files, ranks
 from danqing.config import ClipTraining
 from danqing.data import corpus as corpora
 from danqing.errors import TrainingError
+from danqing.models.batch_wide import batch_wide
 from danqing.models.clip import Clip, Statistics, compact_vocabulary, open_clip_classes, read_config
 from danqing.monitor import Monitor
 from danqing.train.loop import device, set_lr, train, warmup_cosine, write_curves
@@ -33,7 +34,9 @@ def train_clip(
     """Train both models on the train split; writes `guide/`, `judge/`, `curves.csv` and `metrics.json` into `out`.
 
     Returns `<role>_val_loss` (contrastive, nats) and `<role>_top1` (share of validation pictures that find their own
-    caption among 64), for guide and judge, and `top1_chance`. A validation split of one picture gives no metrics.
+    caption among 64), for guide and judge, and `top1_chance`. A validation split of one picture gives no metrics. Of
+    several ranks (`danqing.ranks`) only the first measures, writes and returns metrics; a checkpoint and a model that
+    was finished before a kill are read by all of them from `scratch`.
     """
     pictures = corpora.load(corpus, "train")
     try:
@@ -44,6 +47,8 @@ def train_clip(
     curves: dict[float, dict[str, float]] = {}
     for number, role in enumerate(ROLES):
         clip, history = _train_one(role, number, pictures, config, monitor, scratch)
+        if not ranks.first():
+            continue
         clip.save(out / role)
         for row in history:
             named = {f"{role}_{name}": value for name, value in row.items() if name != "step"}
@@ -51,6 +56,8 @@ def train_clip(
         if held_out is not None and len(held_out) > 1:
             loss, top1, chance = retrieval(clip, held_out.images, held_out.captions)
             metrics |= {f"{role}_val_loss": loss, f"{role}_top1": top1, "top1_chance": chance}
+    if not ranks.first():
+        return {}
     write_curves(out / "curves.csv", [curves[step] for step in sorted(curves)])
     files.write_json(out / "metrics.json", metrics)
     monitor.metrics({k: v for k, v in metrics.items() if isinstance(v, float)})
@@ -62,7 +69,7 @@ def _train_one(
 ) -> tuple[Clip, list[dict[str, float]]]:
     """One model and its history. A model that was finished before a kill is taken from `scratch`, not trained again."""
     finished = scratch / f"{role}-finished"
-    if finished.is_dir():
+    if collectives.from_first(b"yes" if finished.is_dir() else b""):
         return Clip.load(finished).to(device()), files.read_json(finished / "history.json")
     seed = 2 * config.seed + number
     torch.manual_seed(seed)
@@ -77,9 +84,10 @@ def _train_one(
         checkpoint=config.checkpoint, log=config.log, monitor=_Part(monitor, role, number),
     )  # fmt: skip
     clip.eval()
-    with files.atomic_folder(finished) as folder:
-        clip.save(folder)
-        files.write_json(folder / "history.json", history)
+    if ranks.first():
+        with files.atomic_folder(finished) as folder:
+            clip.save(folder)
+            files.write_json(folder / "history.json", history)
     return clip, history
 
 
@@ -87,7 +95,7 @@ class Contrastive:
     """The job of the training loop: pictures against captions, every other item of the batch a negative."""
 
     def __init__(self, clip: Clip, pictures: corpora.Pictures, config: ClipTraining) -> None:
-        self.clip, self.config = clip, config
+        self.clip, self.config = batch_wide(clip), config
         self.images = torch.from_numpy(pictures.images)
         self.tokens = clip.tokens(pictures.captions)
         self.flippable = torch.tensor([can_flip(caption) for caption in pictures.captions])
@@ -103,11 +111,14 @@ class Contrastive:
         optimizer = self.optimizers["adamw"]
         set_lr(optimizer, self.config.lr * warmup_cosine(step, self.config.steps, self.config.warmup))
         chosen = torch.from_numpy(indices)
+        # All ranks see all pairs: a rank's pictures are negatives of the others' captions too.
         x = augment(self.images[chosen], self.flippable[chosen]).to(self.clip.device)
         image, text = self.clip.image(x), self.clip.encode_tokens(self.tokens[chosen.to(self.clip.device)])
+        image, text = collectives.gather(image), collectives.gather(text)
         loss = self.loss(image, text, self.clip.scale)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        collectives.average_gradients(self.clip.parameters())
         nn.utils.clip_grad_norm_(self.clip.parameters(), 1.0)
         optimizer.step()
         return {"loss": loss.item()}
@@ -128,9 +139,9 @@ def augment(images_BHWC: Tensor, flippable_B: Tensor) -> Tensor:
     count, _, height, width = x.shape
     reach = max(1, width // 16)
     padded = F.pad(x, (reach, reach, reach, reach), mode="replicate")
-    offsets = torch.randint(0, 2 * reach + 1, (count, 2)).tolist()
+    offsets = collectives.draw(lambda n: torch.randint(0, 2 * reach + 1, (n, 2)), count).tolist()
     x = torch.stack([p[:, dy : dy + height, dx : dx + width] for p, (dy, dx) in zip(padded, offsets, strict=True)])
-    mirrored = (torch.rand(count) < 0.5) & flippable_B
+    mirrored = (collectives.draw(torch.rand, count) < 0.5) & flippable_B
     return torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
 
 

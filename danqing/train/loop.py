@@ -3,6 +3,9 @@
 A training is a `Job`: modules, optimisers and a `step`. What a step does depends on nothing but the weights and
 (seed, step): its batch is drawn and torch is reseeded from them. So a run that was killed at any moment and resumed
 ends, bit for bit, where an undisturbed one ends; no generator state has to be saved.
+
+Several ranks (`danqing.ranks`) share each batch: `batch` stays what it is on one, and so does the result, but for
+rounding. The first of them reads and writes checkpoints, so a run may go on with another number of ranks.
 """
 
 from __future__ import annotations
@@ -17,10 +20,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
-from danqing import files
+from danqing import collectives, files, ranks
 from danqing.errors import TrainingError
 from danqing.monitor import Monitor
 
@@ -34,7 +37,11 @@ class Job(Protocol):
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]: ...
 
     def step(self, step: int, indices: np.ndarray) -> dict[str, float]:
-        """One optimiser step on the items `indices`; returns scalars to log."""
+        """One optimiser step on the items `indices`, this rank's rows of the batch; returns scalars to log.
+
+        Their means over the ranks are logged. Gradients and what else depends on the whole batch go through
+        `danqing.collectives`.
+        """
 
 
 class Watch(Protocol):
@@ -129,16 +136,30 @@ def checkpoints(path: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path, job: Job) -> tuple[int, Rows, Rows]:
-    """Load the last checkpoint below `path` into `job`: (steps done, history, window), or (0, [], []) without one."""
+    """Load the last checkpoint below `path` into `job`: (steps done, history, window), or (0, [], []) without one.
+
+    The first rank reads it and hands it to the others, who need not see `path`.
+    """
+    folder, meta, state = (_last_whole(path) if ranks.first() else None) or (path, {}, b"")
+    meta = json.loads(collectives.from_first(json.dumps(meta).encode()))
+    state = collectives.from_first(state)
+    if not meta:
+        return 0, [], []
+    _restore(job, load(state), meta["optimizer"], folder)
+    return int(meta["step"]), list(meta["history"]), list(meta["window"])
+
+
+def _last_whole(path: Path) -> tuple[Path, dict[str, Any], bytes] | None:
+    """Folder, meta data and tensors' file of the last checkpoint whose tensors can be read."""
     for folder in reversed(checkpoints(path)):
         meta = files.read_json(folder / "meta.json")
         try:
-            tensors = load_file(folder / "state.safetensors")
+            state = (folder / "state.safetensors").read_bytes()
+            load(state)
         except (OSError, SafetensorError):
             continue
-        _restore(job, tensors, meta["optimizer"], folder)
-        return int(meta["step"]), list(meta["history"]), list(meta["window"])
-    return 0, [], []
+        return folder, meta, state
+    return None
 
 
 def _restore(job: Job, tensors: dict[str, Tensor], plain: Mapping[str, Any], folder: Path) -> None:
@@ -180,22 +201,26 @@ def train(
 ) -> list[dict[str, float]]:
     """Run `job` for `steps` steps over `items` items, from the last checkpoint in `scratch` if there is one.
 
+    watch: looks on the first rank, while the others wait.
     Returns the history: one dict {"step", name: mean since the last one} every `log` steps.
-    Raises TrainingError at the first scalar that is not finite, naming step, items and last good checkpoint.
+    Raises TrainingError at the first scalar that is not finite, naming step, items and last good checkpoint;
+    ConfigError if the batch cannot be shared by the ranks.
     """
     if items < 1:
         raise TrainingError("there is nothing to train on: the training split is empty")
     # A process's first square root over a tensor rounds otherwise about once in fifteen processes (MKL's vector
     # functions; measured in AdamW's first step). One that nobody reads makes equal runs equal to the last bit.
     torch.ones(4096).sqrt()
+    mine = ranks.rows(batch)
     folder = Path(scratch) / "checkpoints"
     start, history, window = load_checkpoint(folder, job)
+    collectives.same(job.modules.values())
     if start:
         monitor.progress(start, steps, f"resumed at step {start}")
     for step in range(start, steps):
         indices = batch_indices(seed, step, items, batch)
         torch.manual_seed((seed * 1_000_003 + step) % (1 << 62))
-        values = job.step(step, indices)
+        values = collectives.means(job.step(step, indices[mine]))
         wrong = {k: v for k, v in values.items() if not math.isfinite(v)}
         if wrong:
             raise TrainingError(
@@ -210,14 +235,15 @@ def train(
             window = []
             monitor.metrics(means, done)
         if watch is not None and watch.every and (done % watch.every == 0 or done == steps):
-            seen = watch(done)
+            with ranks.apart():
+                seen = watch(done)
             if history and history[-1]["step"] == done:
                 history[-1].update(seen)
             else:
                 history.append({"step": float(done), **seen})
             monitor.metrics(seen, done)
         monitor.progress(done, steps, " ".join(f"{k} {v:.3f}" for k, v in list(values.items())[:3]))
-        if done < steps and done % checkpoint == 0:
+        if ranks.first() and done < steps and done % checkpoint == 0:
             save_checkpoint(folder, job, done, history, window)
     return history
 

@@ -1,4 +1,8 @@
-"""Losses of both stages, as pure functions. x and y are pictures (B, 3, H, W) in [-1, 1]."""
+"""Losses of both stages, as pure functions. x and y are pictures (B, 3, H, W) in [-1, 1].
+
+Of several ranks each gets the loss of its own rows; the mean over the ranks is the loss of the whole batch
+(`danqing.collectives`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor
+
+from danqing import collectives
 
 
 def ink_weight(y: Tensor, ink: float) -> Tensor:
@@ -17,16 +23,17 @@ def ink_weight(y: Tensor, ink: float) -> Tensor:
     return 1 + (ink - 1) * ((y - ground).abs().amax(1, keepdim=True) * 2).clamp(max=1)
 
 
-def reconstruction(x: Tensor, y: Tensor, ink: float, chroma: float = 1.0) -> Tensor:
+def reconstruction(x: Tensor, y: Tensor, ink: float, chroma: float = 1.0, share: float = 1.0) -> Tensor:
     """Ink-weighted L1 of lightness plus `chroma` times that of colour.
 
-    In a picture that is nearly all ink and paper, plain L1 is content with grey blossoms.
+    In a picture that is nearly all ink and paper, plain L1 is content with grey blossoms. share: what a mean over these
+    rows counts beside the other ranks' (`collectives.Some`).
     """
     weight = ink_weight(y, ink)
     difference = x - y
     light = difference.mean(1, keepdim=True)
     distance = light.abs() + chroma * (difference - light).abs().mean(1, keepdim=True)
-    return (distance * weight).mean() / weight.mean()
+    return share * (distance * weight).mean() / collectives.mean(share * weight.mean())
 
 
 def _slopes(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,4 +80,4 @@ def masked_cross_entropy(logits_BNK: Tensor, codes_BN: Tensor, masked_BN: Tensor
     """Cross-entropy over the masked positions only."""
     loss = F.cross_entropy(logits_BNK.transpose(1, 2), codes_BN, reduction="none", label_smoothing=smoothing)
     weight = masked_BN.to(loss.dtype)
-    return (loss * weight).sum() / weight.sum().clamp(min=1)
+    return (loss * weight).sum() / collectives.mean(weight.sum()).clamp(min=1)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from danqing import files
+from danqing import collectives, files, ranks
 from danqing.config import Decoding, PainterTraining
 from danqing.data import corpus as corpora
 from danqing.errors import TrainingError
@@ -48,9 +48,12 @@ class Captions:
         unique = sorted(set(captions))
         rows = {caption: i for i, caption in enumerate(unique)}
         encoder = TextEncoder(length).to(loop.device())
-        parts = [encoder.read(unique[i : i + 256]) for i in range(0, len(unique), 256)]
-        self.features = torch.cat([f.half().cpu() for f, _ in parts])
-        self.masks = torch.cat([m.cpu() for _, m in parts])
+
+        def part(rows: slice) -> tuple[Tensor, Tensor]:
+            features, mask = encoder.read(unique[rows])
+            return features.half(), mask
+
+        self.features, self.masks = collectives.in_parts(len(unique), 256, part)
         longest = int(self.masks.sum(1).max())  # what every caption pads needs no attention
         self.features, self.masks = self.features[:, :longest].contiguous(), self.masks[:, :longest].contiguous()
         self.rows = torch.tensor([rows[caption] for caption in captions])
@@ -63,10 +66,21 @@ class Captions:
 def masked(shape: tuple[int, int], device: torch.device) -> Tensor:
     """Random masks (B, N), at least one position each; the share masked follows a cosine (Chang et al. 2022)."""
     B, N = shape
-    share = torch.cos(torch.rand(B, 1, device=device) * math.pi / 2)
+    share = torch.cos(collectives.draw(lambda n: torch.rand(n, 1, device=device), B) * math.pi / 2)
     count = (share * N).ceil().clamp(1, N)
-    ranks = torch.rand(B, N, device=device).argsort(1).argsort(1)
-    return ranks < count
+    order = collectives.draw(lambda n: torch.rand(n, N, device=device), B).argsort(1).argsort(1)
+    return order < count
+
+
+def sampled(logits_BMK: Tensor, rows: collectives.Some) -> Tensor:
+    """One-hot codes drawn with Gumbel noise; the gradient is that of the soft choice (Jang et al. 2017)."""
+
+    def noise(count: int) -> Tensor:
+        return -torch.empty(count, *logits_BMK.shape[1:], device=logits_BMK.device).exponential_().log()
+
+    soft = (logits_BMK + collectives.draw(noise, rows)).softmax(-1)
+    hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
+    return hard - soft.detach() + soft
 
 
 class PainterJob:
@@ -94,7 +108,7 @@ class PainterJob:
         """Text features and masks, some of them silenced for classifier-free guidance."""
         text, mask = (t.to(self.device) for t in self.captions.of(indices))
         quiet, quiet_mask = self.model.without_text(text, mask)
-        silent = torch.rand(len(text), 1, device=self.device) < self.c.text_drop
+        silent = collectives.draw(lambda n: torch.rand(n, 1, device=self.device), len(text)) < self.c.text_drop
         return torch.where(silent[:, :, None], quiet, text), torch.where(silent, quiet_mask, mask)
 
     def step(self, step: int, indices: np.ndarray) -> dict[str, float]:
@@ -107,23 +121,30 @@ class PainterJob:
         loss = loss_g + loss_d
         values = {"loss": float(loss.detach()), "global": float(loss_g.detach()), "detail": float(loss_d.detach())}
         if self.clip is not None and c.clip > 0 and step >= c.clip_start and step % c.clip_every == 0:
-            n = c.clip_batch
-            guided, more = self.guidance(indices[:n], [level[:n] for level in logits], glob[:n], detail[:n], hide_d[:n])
+            some = collectives.some(c.clip_batch, len(indices))
+            guided, more = self.guidance(indices, logits, glob, detail, hide_d, some)
             loss, values = loss + guided, values | more
         self.optimizers["model"].zero_grad(set_to_none=True)
         loss.backward()
+        collectives.average_gradients(model.parameters())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         self.optimizers["model"].step()
         loop.update_ema(self.average, model, c.ema, step)
         return values
 
     def guidance(
-        self, indices: np.ndarray, logits: list[Tensor], glob: Tensor, detail: Tensor, hidden: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Eq. 13 on pictures decoded from sampled codes; the gradient passes the sampling straight through."""
+        self, indices: np.ndarray, logits: list[Tensor], glob: Tensor, detail: Tensor, hidden: Tensor,
+        some: collectives.Some,
+    ) -> tuple[Tensor, dict[str, float]]:  # fmt: skip
+        """Eq. 13 on pictures decoded from sampled codes; the gradient passes the sampling straight through.
+
+        some: the rows of the batch for which it is done.
+        """
+        here = some.here.to(self.device)
+        indices, glob, detail, hidden = indices[some.here.numpy()], glob[here], detail[here], hidden[here]
         assert self.clip is not None and self.clip_text is not None and isinstance(self.tokenizer, ImprovedVqgan)
         books = self.tokenizer.detail_books
-        guesses = [F.gumbel_softmax(level, hard=True) @ book.vectors for level, book in zip(logits, books, strict=True)]
+        guesses = [sampled(level[here], some) @ book.vectors for level, book in zip(logits, books, strict=True)]
         side = self.tokenizer.config.grid
         vectors = torch.stack(guesses).sum(0).transpose(1, 2).reshape(len(glob), -1, side, side)
         known = self.tokenizer.detail_vectors(detail.view(*detail.shape[:2], side, side))
@@ -133,8 +154,8 @@ class PainterJob:
         text, mask = (t.to(self.device) for t in self.captions.of(indices))
         x = self.tokenizer.generator(self.tokenizer.z_final(glob, vectors), pooled(text, mask))
         y = to_float(self.images[indices].to(self.device))
-        clip = losses.clip_loss(self.clip_text[indices].to(self.device), self.clip.image(x))
-        recon = losses.reconstruction(x, y, 3.0)
+        clip = some.share * losses.clip_loss(self.clip_text[indices].to(self.device), self.clip.image(x))
+        recon = losses.reconstruction(x, y, 3.0, share=some.share)
         nothing = recon.new_zeros(())
         weights = losses.Weights(recon=self.c.recon, vq=0.0, gan=0.0, clip=self.c.clip)
         total = losses.total(weights, recon, nothing, nothing, clip)
@@ -204,8 +225,9 @@ def square(grid: int, side: int, device: torch.device) -> Tensor:
 @torch.no_grad()
 def encode(tokenizer: Tokenizer, images: Tensor) -> Codes:
     device = next(tokenizer.parameters()).device
-    parts = [tokenizer.encode(to_float(part.to(device))) for part in images.split(128)]
-    return Codes(torch.cat([p.glob.cpu() for p in parts]), torch.cat([p.detail.cpu() for p in parts]))
+    return Codes(
+        *collectives.in_parts(len(images), 128, lambda rows: tokenizer.encode(to_float(images[rows].to(device))))
+    )
 
 
 @torch.no_grad()
@@ -266,7 +288,10 @@ class Validation:
 def train_painter(
     corpus: Path, tokenizer: Path, clip: Path, *, out: Path, config: PainterTraining, monitor: Monitor, scratch: Path
 ) -> dict[str, float]:
-    """Train on the train split's codes, measure on val; writes painter.{safetensors,json}, curves.csv, metrics.json."""
+    """Train on the train split's codes, measure on val; writes painter.{safetensors,json}, curves.csv, metrics.json.
+
+    Of several ranks (`danqing.ranks`) only the first measures, writes and returns metrics.
+    """
     model = families.load(tokenizer).to(loop.device())
     train = corpora.load(corpus, "train", model.config.size)
     monitor.progress(0, config.steps, "encoding pictures and captions")
@@ -277,16 +302,19 @@ def train_painter(
 
         guide = Clip.load(clip / "guide").to(loop.device()).requires_grad_(False).eval()
         with torch.no_grad():
-            parts = [guide.text(train.captions[i : i + 128]).cpu() for i in range(0, len(train), 128)]
-        guide_text = torch.cat(parts)
+            text = guide.text
+            guide_text = collectives.in_parts(len(train), 128, lambda rows: [text(train.captions[rows])])[0]
     captions = Captions(train.captions, config.model.text_length)
     job = PainterJob(config, encode(model, images), captions, model, images, guide, guide_text)
-    validation = Validation(corpus, job, scratch)
+    validation = ranks.by_first(lambda: Validation(corpus, job, scratch))
     history = loop.train(
         job, items=len(images), batch=config.batch, steps=config.steps, seed=config.seed, scratch=scratch,
         checkpoint=config.checkpoint, log=config.log, monitor=monitor, watch=validation,
     )  # fmt: skip
-    metrics = {"loss": history[-1]["loss"], **validation.look()}
+    if validation is None:
+        return {}
+    with ranks.apart():
+        metrics = {"loss": history[-1]["loss"], **validation.look()}
     job.average.save(out)
     for step, row in validation.rows().items():
         files.write_bytes(out / f"progress/step-{step:08d}.png", corpora.encode(row))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from danqing import files
+from danqing import collectives, files, ranks
 from danqing.config import TokenizerModel, TokenizerTraining
 from danqing.data import corpus as corpora
 from danqing.errors import TrainingError
@@ -64,17 +64,20 @@ class TokenizerJob:
         y = to_float(self.images[indices].to(self.device))
         text = self.sentences[indices].to(self.device)
         if self.c.flip:
-            y = torch.where((torch.rand(len(y), 1, 1, 1, device=self.device) < 0.5), y.flip(3), y)
-        kept = torch.rand(len(text), 1, device=self.device) >= self.c.text_drop
+            y = torch.where(self.chance(len(y)).view(-1, 1, 1, 1) < 0.5, y.flip(3), y)
+        kept = self.chance(len(text)) >= self.c.text_drop
         return y, text * kept
+
+    def chance(self, rows: int) -> Tensor:
+        """A random number in [0, 1) for each row, (rows, 1)."""
+        return collectives.draw(lambda n: torch.rand(n, 1, device=self.device), rows)
 
     def step(self, step: int, indices: np.ndarray) -> dict[str, float]:
         c = self.c
         y, text = self.batch(indices)
         quantise = not self.from_scratch or step >= c.continuous
         if self.from_scratch and step == c.continuous and c.continuous:
-            self.model.start(self.sample())
-            self.average.load_state_dict(self.model.state_dict())
+            self.start_books()
         for optimizer in self.optimizers.values():
             loop.set_lr(optimizer, c.lr * loop.warmup_cosine(step, c.steps, c.warmup))
 
@@ -82,15 +85,17 @@ class TokenizerJob:
         ramp = min(1.0, max(0.0, (step - c.gan_start) / max(1, c.gan_ramp))) if quantise else 0.0
         recon = losses.reconstruction(out.x, y, c.ink, c.chroma) + c.lines * losses.line_distance(out.x, y)
         if self.perceptual is not None and c.perceptual > 0:
-            some = slice(0, c.perceptual_batch)
+            some = collectives.some(c.perceptual_batch, len(y))
             with torch.no_grad():
-                wanted = self.perceptual.maps(y[some])
-            recon = recon + c.perceptual * perceptual_distance(self.perceptual.maps(out.x[some]), wanted)
+                wanted = self.perceptual.maps(y[some.here])
+            seen = perceptual_distance(self.perceptual.maps(out.x[some.here]), wanted)
+            recon = recon + some.share * c.perceptual * seen
         gan = losses.adversarial(self.critic(augment(out.x))) if ramp > 0 else recon.new_zeros(())
         weights = losses.Weights(recon=c.recon, vq=c.vq, gan=c.gan * ramp, clip=0.0)
         loss = losses.total(weights, recon, torch.as_tensor(out.loss), gan, recon.new_zeros(()))
         self.optimizers["model"].zero_grad(set_to_none=True)
         loss.backward()
+        collectives.average_gradients(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizers["model"].step()
         loop.update_ema(self.average, self.model, c.ema, step)
@@ -106,12 +111,20 @@ class TokenizerJob:
         real_logits, fake_logits = self.critic(augment(real)), self.critic(augment(fake))
         loss = hinge(real_logits, fake_logits)
         loss = loss + self.c.lecam * lecam(real_logits, fake_logits, self.critic.anchors)
-        means = torch.stack([real_logits.mean(), fake_logits.mean()]).detach()
-        self.critic.anchors.lerp_(means, 0.01)
+        means = torch.stack([real_logits.mean(), fake_logits.mean()])
+        self.critic.anchors.lerp_(collectives.mean(means), 0.01)
         self.optimizers["critic"].zero_grad(set_to_none=True)
         loss.backward()
+        collectives.average_gradients(self.critic.parameters())
         self.optimizers["critic"].step()
         return float(loss.detach())
+
+    def start_books(self) -> None:
+        """k-means once, by the first rank: what it draws is not missed in the numbers that this step draws."""
+        with torch.random.fork_rng(devices=[]):
+            ranks.by_first(lambda: self.model.start(self.sample()))
+        collectives.same([self.model])
+        self.average.load_state_dict(self.model.state_dict())
 
     def sample(self) -> list[Tensor]:
         """Up to 1,024 pictures from which codebooks start."""
@@ -164,21 +177,21 @@ def sentences(captions: list[str], length: int = 32) -> Tensor:
     unique = sorted(set(captions))
     places = {caption: i for i, caption in enumerate(unique)}
     encoder = TextEncoder(length).to(loop.device())
-    rows = [pooled(*encoder.read(unique[i : i + _CHUNK])).cpu() for i in range(0, len(unique), _CHUNK)]
-    return torch.cat(rows)[[places[caption] for caption in captions]]
+    rows = collectives.in_parts(len(unique), _CHUNK, lambda part: [pooled(*encoder.read(unique[part]))])[0]
+    return rows[[places[caption] for caption in captions]]
 
 
 @torch.no_grad()
 def reconstruct(model: Tokenizer, images: Tensor, text: Tensor) -> tuple[Tensor, Codes]:
     """uint8 pictures (N, S, S, 3) → (reconstructions, the same shape; codes)."""
     device = next(model.parameters()).device
-    pictures, globs, details = [], [], []
-    for part, sentence in zip(images.split(_CHUNK), text.split(_CHUNK), strict=True):
-        codes = model.encode(to_float(part.to(device)))
-        pictures.append(to_uint8(model.decode(codes, sentence.to(device))).cpu())
-        globs.append(codes.glob.cpu())
-        details.append(codes.detail.cpu())
-    return torch.cat(pictures), Codes(torch.cat(globs), torch.cat(details))
+
+    def part(rows: slice) -> tuple[Tensor, ...]:
+        codes = model.encode(to_float(images[rows].to(device)))
+        return to_uint8(model.decode(codes, text[rows].to(device))), codes.glob, codes.detail
+
+    pictures, glob, detail = collectives.in_parts(len(images), _CHUNK, part)
+    return pictures, Codes(glob, detail)
 
 
 class Validation:
@@ -210,17 +223,23 @@ class Validation:
 def train_tokenizer(
     corpus: Path, screener: Path, *, out: Path, config: TokenizerTraining, monitor: Monitor, scratch: Path
 ) -> dict[str, float]:
-    """Train on the train split, measure on val; writes tokenizer.*, curves.csv, metrics.json, reconstructions.png."""
+    """Train on the train split, measure on val; writes tokenizer.*, curves.csv, metrics.json, reconstructions.png.
+
+    Of several ranks (`danqing.ranks`) only the first measures, writes and returns metrics.
+    """
     pictures = corpora.load(corpus, "train", config.model.size)
     monitor.progress(0, config.steps, "reading captions")
     images = torch.from_numpy(pictures.images)
     job = TokenizerJob(config, images, sentences(pictures.captions), perceptual_network(config, screener))
-    validation = Validation(corpus, job)
+    validation = ranks.by_first(lambda: Validation(corpus, job))
     history = loop.train(
         job, items=len(images), batch=config.batch, steps=config.steps, seed=config.seed, scratch=scratch,
         checkpoint=config.checkpoint, log=config.log, monitor=monitor, watch=validation,
     )  # fmt: skip
-    metrics, again = validation.look()
+    if validation is None:
+        return {}
+    with ranks.apart():
+        metrics, again = validation.look()
     metrics["loss"] = history[-1]["loss"]
     job.average.save(out)
     loop.write_curves(out / "curves.csv", history)
