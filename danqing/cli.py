@@ -207,13 +207,27 @@ def run(
     workspace: Annotated[
         Optional[Path], typer.Option(help="Where runs, models and tracking live [default: .danqing].")
     ] = None,
+    runner: Annotated[str, typer.Option(help="processes, or containers on Docker or Podman.")] = "processes",
+    store: Annotated[
+        str, typer.Option(metavar="S3", help="Containers: s3://BUCKET/PREFIX of artifacts, at $AWS_ENDPOINT_URL.")
+    ] = "",
+    image: Annotated[str, typer.Option(help="Containers: the steps' image [default: what `make images` builds].")] = "",
+    memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="Containers: limit of each, e.g. 12g [default: 8g].")
+    ] = "",
+    network: Annotated[str, typer.Option(help="Containers: host, or a network of the engine.")] = "",
 ) -> None:
-    """Run the whole line here: pictures in, a registered model out. The same pipeline runs on a cluster."""
+    """Run the whole line here: pictures in, a registered model out. The same pipeline runs on a cluster.
+
+    Containers want an MLflow server ($MLFLOW_TRACKING_URI), an S3 store, and $DOCKER_HOST if the engine is elsewhere.
+    """
     with _plain_errors():
+        from pipelines.containers import chosen
         from pipelines.local import run_local
 
+        containers = chosen(runner, store=store, image=image, memory=memory, network=network)
         run_local(profile, presets.parse_assignments(assignments or []), workspace=workspace, source=source, seed=seed,
-                  init=init, rerun=rerun)  # fmt: skip
+                  init=init, rerun=rerun, containers=containers)  # fmt: skip
 
 
 @app.command(rich_help_panel="Train it")

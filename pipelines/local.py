@@ -3,8 +3,9 @@
     from pipelines.local import run_local
     run_local("debug", workspace=Path(".danqing"))
 
-Each step is a process of its own, as it is a pod of its own on a cluster. KFP's chatter and the steps' output go to a
-log file; the steps' events (`danqing.monitor.Events`) feed the display and MLflow.
+Each step is a process of its own, or a container (`pipelines.containers`), as it is a pod of its own on a cluster.
+KFP's chatter and the steps' output go to a log file; the steps' events (`danqing.monitor.Events`) feed the display and
+MLflow.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import fcntl
 import json
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 import threading
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,11 @@ from danqing.package import workspace as default_workspace
 from danqing.platform import registry, tracking
 from danqing.platform.component import line_of
 from danqing.steps import STEPS
+from pipelines.containers import Containers, ready
 from pipelines.display import Display
 from pipelines.events import Event, follow
 from pipelines.forward import Forwarder
+from pipelines.inside import Inside, orchestrate, pictures
 from pipelines.summary import Summary, summarise
 
 
@@ -68,13 +71,15 @@ def run_local(
     init: str = "",
     data_revision: str = "",
     rerun: str = "",
+    containers: Containers | None = None,
     stream: IO[str] | None = None,
 ) -> Summary:
     """Run the whole line in `workspace` (default: $DANQING_WORKSPACE, or .danqing here) and print a summary.
 
-    The other arguments are the pipeline's parameters (`pipelines.painting`). stream: where to show progress and
-    summary, standard output if None. Raises RunFailed with one line that names step, cause and log file; and
-    ConfigError, before anything starts, on a configuration that cannot be.
+    The other arguments are the pipeline's parameters (`pipelines.painting`). containers: run each step in one, with
+    these settings; in a process if None. stream: where to show progress and summary, standard output if None. Raises
+    RunFailed with one line that names step, cause and log file; and, before anything starts, ConfigError on a
+    configuration that cannot be and another DanqingError on an engine, store or server that is not there.
     """
     text = overrides if isinstance(overrides, str) else json.dumps(dict(overrides or {}), sort_keys=True)
     line = line_of(profile, text, source, seed, init)
@@ -84,17 +89,23 @@ def run_local(
     }  # fmt: skip
     root = root_of(workspace)
     console = Console(file=stream or sys.stdout)
+    inside = None
+    if containers is not None:
+        chosen, arguments["source"] = pictures(line.ingest.source, source)
+        inside = Inside(ready=ready(containers), pictures=chosen)
 
     def pipeline() -> Any:
         from pipelines.painting import danqing
 
         return danqing.pipeline_spec
 
-    ran = execute(pipeline, arguments, list(STEPS), root, console, f"profile {profile}")
+    ran = execute(pipeline, arguments, list(STEPS), root, console, f"profile {profile}", inside=inside)
     uri = tracking.default_uri(root)
     if tracking.sqlite_file(uri) is None:
         registry.point(uri, line.register.name, root)  # `danqing paint` here then paints with the server's champion
     summary = summarise(root, ran.run_id, line, ran.done, uri, seconds=ran.seconds, tracking_error=ran.tracking_error)
+    if inside is not None:  # what the steps wrote is in the store
+        shutil.rmtree(root / "runs" / ran.run_id / "tasks", ignore_errors=True)
     summary.show(console)
     return summary
 
@@ -105,12 +116,12 @@ def root_of(workspace: Path | None) -> Path:
 
 def execute(
     pipeline: Callable[[], Any], arguments: Mapping[str, Any], steps: Sequence[str], root: Path, console: Console,
-    title: str, *, threads: int | None = None,
+    title: str, *, threads: int | None = None, inside: Inside | None = None,
 ) -> Ran:  # fmt: skip
     """Run a pipeline in the workspace `root`, showing `steps` as they go and telling MLflow. Raises RunFailed.
 
     pipeline: gives the compiled specification; it is called where KFP may be imported. threads: of each step's
-    process, where several run at once.
+    process, where several run at once. inside: containers for the steps, instead of processes.
     """
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     folder = root / "runs" / run_id
@@ -127,7 +138,10 @@ def execute(
         try:
             with _environment(root, folder, run_id, uri, threads), follower, _quiet(log):
                 forwarder.start()
-                ended_well = _execute(pipeline, arguments, folder)
+                if inside is not None:
+                    ended_well = inside.execute(pipeline, arguments, root, folder, threads)
+                else:
+                    ended_well = _execute(pipeline, arguments, folder)
             status = "FINISHED" if ended_well and follower.failed is None else "FAILED"
         finally:
             with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
@@ -141,19 +155,9 @@ def execute(
 def _execute(pipeline: Callable[[], Any], arguments: Mapping[str, Any], folder: Path) -> bool:
     """Run the pipeline; whether KFP says that it ended well."""
     from kfp import local
-    from kfp.local import pipeline_orchestrator
 
-    local.init(
-        runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "artifacts"), raise_on_error=True
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about placement and images, which are for the cluster
-            pipeline_orchestrator.run_local_pipeline(_here(pipeline()), dict(arguments))
-    except RuntimeError as error:
-        print(error)  # into the log; what the user reads comes from the step itself
-        return False
-    return True
+    runner = local.SubprocessRunner(use_venv=False)
+    return orchestrate(runner, str(folder / "artifacts"), _here(pipeline()), arguments)
 
 
 def _here(spec: Any) -> Any:
@@ -196,8 +200,8 @@ class _Follower:
         for events in follow(self._path, self._stop):
             for event in events:
                 state = event.get("state")
-                if state == "started":
-                    self.running = event["step_name"]
+                if state in ("started", "retried"):
+                    self.running, self.failed = event["step_name"], None
                 elif state == "done":
                     self.done[event["step_name"]], self.running = event, ""
                 elif state == "failed":
