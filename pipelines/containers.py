@@ -61,7 +61,10 @@ class Containers:
     def __post_init__(self) -> None:
         parts = urllib.parse.urlsplit(self.store)
         good = parts.scheme == "s3" and parts.netloc and not (parts.query or parts.fragment or parts.password)
-        require(bool(good), f"store is {self.store!r}: containers need --store s3://BUCKET/PREFIX for their artifacts")
+        require(
+            bool(good),
+            f"store is {_bare(self.store)!r}: containers need --store s3://BUCKET/PREFIX for their artifacts",
+        )
         require(
             urllib.parse.urlsplit(self.tracking).scheme in ("http", "https"),
             f"the tracking address is {_bare(self.tracking)!r}: containers need an MLflow server, "

@@ -52,6 +52,8 @@ class Display:
             self._end(step, "reused" if event["reused"] else "done", event["seconds"])
         elif event.get("state") == "failed":
             self._fail(step)
+        elif event.get("state") == "retried":
+            self._retry(step, event["attempt"])
         elif "progress" in event:
             done, total = event["progress"]
             self._progress(step, done, total, event.get("note", ""))
@@ -94,3 +96,9 @@ class Display:
         elif step in self._tasks:
             self._bars.update(self._tasks[step], total=1, mark="[red]✗", note="failed")
             self._bars.stop_task(self._tasks[step])
+
+    def _retry(self, step: str, attempt: int) -> None:
+        if self._bars is None:
+            self._console.print(f"{step}: tried again ({attempt})", highlight=False)
+        elif step in self._tasks:
+            self._bars.update(self._tasks[step], total=None, mark="[yellow]▸", note=f"try {attempt}")

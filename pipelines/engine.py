@@ -189,7 +189,7 @@ class Engine:
                 if not path.is_symlink():
                     os.chown(path, user, user)
 
-    def tell(self, step: str, **event: Any) -> None:
+    def tell(self, step: str, /, **event: Any) -> None:
         """Append to the events of the run, as `danqing.monitor.Events` does."""
         line = json.dumps({"step_name": step, "time": time.time(), **event}) + "\n"
         with open(self.folder / "events.jsonl", "a", encoding="utf-8") as file:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import shutil
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,9 +18,11 @@ _EVERY = 0.25
 _LINES, _LETTERS = 3, 300
 _HOPELESS = (2, 3)
 """Exit codes of a wrong configuration and of a wrong corpus: the next try would end the same way."""
-# The engine's own word on what was killed for want of memory is not to be had everywhere (Podman 4 on cgroups v1 never
-# says it), so the container's first process leaves the kernel's count behind.
-_COUNTED = f"""\
+# The container's first process. What is printed goes into a file, because the engines' streams of it end late, or not,
+# or begin only with the first word; and the kernel's count of what it killed for want of memory is left behind, because
+# not every engine tells (Podman 4 on cgroups v1 never does).
+_FIRST = f"""\
+exec > {TOLD}/log 2>&1
 "$0" "$@"
 code=$?
 cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control > {TOLD}/memory 2>/dev/null
@@ -116,20 +116,23 @@ class ContainerTask:
         from requests.exceptions import RequestException
 
         created = self._engine.ready.client.containers.create(
-            self._image, entrypoint=["sh"], command=["-c", _COUNTED, *self._command], mounts=mounts,
+            self._image, entrypoint=["sh"], command=["-c", _FIRST, *self._command], mounts=mounts,
             environment={**self._environment, **self._engine.secrets(self.step)}, **self._rights,
         )  # fmt: skip
-        relay = _Relay(self._place / "told" / "events.jsonl", self._engine)
+        relay, printed = (
+            _Relay(self._place / "told" / "events.jsonl", self._engine),
+            _Printed(self._place / "told" / "log"),
+        )
         try:
             created.start()
-            with _printed(created) as lines:
-                while True:
-                    relay.pass_on()
-                    created.reload()
-                    if created.status in ("exited", "dead", "stopped"):
-                        break
-                    time.sleep(_EVERY)
-            relay.pass_on()
+            while True:
+                created.reload()
+                relay.pass_on()  # after the look: what was written before the end is read
+                printed.pass_on()
+                if created.status in ("exited", "dead", "stopped"):
+                    break
+                time.sleep(_EVERY)
+            printed.end()
             state = created.attrs["State"]
         finally:
             with contextlib.suppress(DockerException, RequestException):  # the next run removes it
@@ -138,7 +141,7 @@ class ContainerTask:
         code = int(state["ExitCode"])
         starved = bool(state.get("OOMKilled")) or _starved(self._place / "told" / "memory")
         if code != 0:
-            self._say_why(code, starved, lines)
+            self._say_why(code, starved, printed.last)
         return code, starved and code != 0
 
     def _say_why(self, code: int, starved: bool, lines: collections.deque[str]) -> None:
@@ -161,57 +164,62 @@ class ContainerTask:
         print(f"{self.step}: {message}")
 
 
-class _Relay:
-    """Passes on what a container writes into its file of events to the run's own."""
+class _Tail:
+    """A file that a container appends to, line by line."""
 
-    def __init__(self, path: Path, engine: Engine) -> None:
-        self.failure = ""
-        self._path, self._engine, self._position, self._rest = path, engine, 0, b""
+    def __init__(self, path: Path) -> None:
+        self._path, self._position, self._rest = path, 0, b""
 
-    def pass_on(self) -> None:
+    def lines(self) -> list[bytes]:
+        """The whole lines since the last time."""
         if self._path.is_symlink() or not self._path.is_file():
-            return
+            return []
         with open(self._path, "rb") as file:
             file.seek(self._position)
             data = file.read()
         self._position += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for event in filter(None, map(parse, lines)):
+        return lines
+
+
+class _Relay(_Tail):
+    """Passes on a container's events to the run's own."""
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        super().__init__(path)
+        self.failure = ""
+        """What the step itself said, if it failed."""
+        self._engine = engine
+
+    def pass_on(self) -> None:
+        for event in filter(None, map(parse, self.lines())):
             if event.get("state") == "failed":
                 self.failure = str(event.get("error"))
-            self._engine.tell(event["step_name"], **{k: v for k, v in here(event, self._engine).items()
-                                                     if k != "step_name"})  # fmt: skip
+            name = event.pop("step_name")
+            self._engine.tell(name, **here(event, self._engine))
 
 
-@contextlib.contextmanager
-def _printed(container: Any) -> Iterator[collections.deque[str]]:
-    """Print what the container prints while the block runs; gives the last lines of it."""
-    last: collections.deque[str] = collections.deque(maxlen=_LINES)
-    stream = container.logs(stream=True, follow=True, stdout=True, stderr=True)
+class _Printed(_Tail):
+    """Prints what a container prints, and keeps the last lines."""
 
-    def follow() -> None:
-        rest = b""
-        with contextlib.suppress(Exception):  # the stream is closed, or the engine is gone: the block finds out
-            for piece in stream:
-                *lines, rest = (rest + piece).split(b"\n")
-                for line in lines:
-                    show(line)
-        show(rest)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.last: collections.deque[str] = collections.deque(maxlen=_LINES)
 
-    def show(line: bytes) -> None:
+    def pass_on(self) -> None:
+        for line in self.lines():
+            self._show(line)
+
+    def end(self) -> None:
+        """The last line may have no end."""
+        self.pass_on()
+        self._show(self._rest)
+
+    def _show(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
         if text:
-            last.append(text)
+            self.last.append(text)
             print(text)
-
-    thread = threading.Thread(target=follow, name="log", daemon=True)
-    thread.start()
-    try:
-        yield last
-        thread.join(10)  # the end of the stream comes a moment after that of the container
-    finally:
-        stream.close()  # a stream that is left open keeps this process from ending
-        thread.join(10)
 
 
 def _starved(file: Path) -> bool:

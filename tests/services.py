@@ -111,7 +111,8 @@ class Seaweed:
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._command = [
             str(WEED), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3",
-            "-volume.max=50", f"-s3.config={folder / 's3.json'}", *(f"-{name}={port}" for name, port in ports.items()),
+            "-volume.max=50", "-s3.port.iceberg=0", "-s3.port.lance=0",  # else two servers fight over these
+            f"-s3.config={folder / 's3.json'}", *(f"-{name}={port}" for name, port in ports.items()),
         ]  # fmt: skip
         self._log, self._running = folder / "log", contextlib.ExitStack()
         url = f"http://127.0.0.1:{ports['s3.port']}"
