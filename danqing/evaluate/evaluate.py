@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from danqing import files
+from danqing import collectives, files, ranks
 from danqing.config import Evaluate
 from danqing.data import corpus as corpora
 from danqing.evaluate import alignment, fidelity, following, lines, memorisation, probe
@@ -42,7 +42,9 @@ def evaluate(
     """Measure a tokenizer and a painter on the held-out split; `clip/judge` judges, the guide is never asked.
 
     Writes metrics.json, samples.png, reconstructions.png, report.html and report.md; returns what metrics.json holds.
-    A figure that cannot be measured is absent from it, with the reason in the report.
+    A figure that cannot be measured is absent from it, with the reason in the report. Several ranks (`danqing.ranks`)
+    share reconstructing, painting and reading features, batch by batch, so that the figures are those of one; the
+    first measures, writes and returns.
     """
     train, test = corpora.load(corpus, "train"), corpora.load(corpus, "test")
     test = _take(test, _choose(test, config))
@@ -69,6 +71,8 @@ def evaluate(
         train=features(train.images, work.read), real=features(test.images, work.read),
         painted=features(painted, work.read), again=features(again, work.read),
     )  # fmt: skip
+    if not ranks.first():
+        return {}
     work.say("measuring")
     _likeness(found, sets, config.seed)
     found.note("classifier_score", fidelity.classifier_score(features.probabilities(sets.painted.pooled)))
@@ -111,22 +115,23 @@ class _Progress:
         self._monitor, self._total, self._done, self._note = monitor, 10 * painting + reading + 1, 0, ""
 
     def _add(self, units: int) -> None:
-        self._done += units
+        self._done = min(self._done + units, self._total - 1)
         self._monitor.progress(self._done, self._total, self._note)
 
     def say(self, note: str) -> None:
         self._note = note
         self._add(0)
 
+    # Of several ranks only the first is heard: while it does its part, the others do as much.
+
     def painted(self, count: int) -> None:
-        self._add(10 * count)
+        self._add(10 * count * ranks.world())
 
     def read(self, count: int) -> None:
-        self._add(count)
+        self._add(count * ranks.world())
 
     def end(self) -> None:
-        self._note = "report written"
-        self._add(self._total - self._done)
+        self._monitor.progress(self._total, self._total, "report written")
 
 
 def _choose(test: corpora.Pictures, config: Evaluate) -> list[int]:
@@ -164,7 +169,9 @@ def _identity(test: corpora.Pictures) -> str:
 def _reconstruct(found: Findings, tokenizer: Path, test: corpora.Pictures) -> np.ndarray:
     model = families.load(tokenizer).to(device())
     again, codes = reconstruct(model, torch.from_numpy(test.images), sentences(test.captions))
-    for name, value in codebook_metrics(codes, model.config).items():
+    with ranks.apart():  # every rank has all codes
+        used = codebook_metrics(codes, model.config)
+    for name, value in used.items():
         if name.endswith("_usage"):
             found.note(name, value)
     return again.numpy()
@@ -174,19 +181,21 @@ def _reconstruct(found: Findings, tokenizer: Path, test: corpora.Pictures) -> np
 def _paint(
     tokenizer: Path, painter: Path, prompts: list[str], seeds: list[int], config: Evaluate, work: _Progress
 ) -> np.ndarray:
-    """uint8 (N, S, S, 3): one picture for each prompt."""
+    """uint8 (N, S, S, 3): one picture for each prompt. Its seed is its own, whichever rank paints it."""
     work.say("loading the painter")
     generator = Generator.load(tokenizer, painter, config.decoding).to(device())
-    where, pictures = generator.device, []
+    where = generator.device
     work.say("painting")
-    for start in range(0, len(prompts), config.batch):
-        part = slice(start, start + config.batch)
-        ids, mask = (torch.from_numpy(a).to(where) for a in generator.text.pieces(prompts[part]))
-        seed = torch.tensor(seeds[part], dtype=torch.int64, device=where)
+
+    def part(rows: slice) -> list[torch.Tensor]:
+        ids, mask = (torch.from_numpy(a).to(where) for a in generator.text.pieces(prompts[rows]))
+        seed = torch.tensor(seeds[rows], dtype=torch.int64, device=where)
         guidance = torch.full((len(ids),), config.decoding.guidance, dtype=torch.float32, device=where)
-        pictures.append(generator(ids, mask, seed, guidance).cpu())
+        painted = generator(ids, mask, seed, guidance)
         work.painted(len(ids))
-    return torch.cat(pictures).numpy()
+        return [painted]
+
+    return collectives.in_parts(len(prompts), config.batch, part)[0].numpy()
 
 
 def _keeping(found: Findings, originals: np.ndarray, again: np.ndarray) -> None:

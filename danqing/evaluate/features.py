@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from danqing import collectives
 from danqing.train.loop import device
 
 NAME = "EfficientNet-Lite0"
@@ -61,22 +62,21 @@ class PictureFeatures:
 
     @torch.inference_mode()
     def __call__(self, images_NHWC: np.ndarray, done: Callable[[int], None] = lambda count: None) -> Features:
-        """done: called with the number of pictures of each finished batch."""
-        found: list[list[Tensor]] = [[], [], []]
+        """done: called with the number of pictures of each finished batch. Ranks share the batches."""
         target = side(images_NHWC.shape[1])
-        for start in range(0, len(images_NHWC), _BATCH):
-            part = torch.from_numpy(np.ascontiguousarray(images_NHWC[start : start + _BATCH])).to(self.device)
+
+        def batch(rows: slice) -> list[Tensor]:
+            part = torch.from_numpy(np.ascontiguousarray(images_NHWC[rows])).to(self.device)
             x = part.permute(0, 3, 1, 2).float().div(127.5).sub(1)
             if x.shape[-1] != target:
                 x = F.interpolate(x, size=(target, target), mode="bicubic", align_corners=False, antialias=True)
             *early, last = self.extractor.maps(x)
             last = self.extractor.last(last)
             style = [s for m in early for s in (m.mean((2, 3)), m.std((2, 3)), m.amax((2, 3)))]
-            found[0].append(last.mean((2, 3)).cpu())
-            found[1].append(F.adaptive_avg_pool2d(last, _QUARTERS).flatten(1).cpu())
-            found[2].append(torch.cat(style, 1).cpu())
             done(len(part))
-        pooled, quarters, styles = (torch.cat(parts).numpy() for parts in found)
+            return [last.mean((2, 3)), F.adaptive_avg_pool2d(last, _QUARTERS).flatten(1), torch.cat(style, 1)]
+
+        pooled, quarters, styles = (t.numpy() for t in collectives.in_parts(len(images_NHWC), _BATCH, batch))
         return Features(pooled=pooled, quarters=quarters, style=styles)
 
     @torch.inference_mode()

@@ -17,8 +17,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from danqing import config, files, launch, ranks, steps
+from danqing import config, files, launch, presets, ranks, steps
 from danqing.errors import ConfigError
+from danqing.models import families
+from danqing.models.painter import StackedDecoder
 from danqing.monitor import Silent
 from tests.unit import rank_jobs
 
@@ -220,3 +222,34 @@ def test_the_command_works_unchanged_below_torchrun(
     assert found == pytest.approx(expected, rel=1e-3)
     assert {p.name for p in out.iterdir()} == {p.name for p in (tmp_path / "one").iterdir()}
     assert not list((tmp_path / "memo").glob("*/*/work")), "one process wrote, and it tidied up"
+
+
+def untrained(folder: Path) -> dict[str, Path]:
+    """A tokenizer, a painter and a judge that know nothing, in folders as the trainings leave them."""
+    torch.manual_seed(0)
+    line = presets.resolve("debug", {**TOKENIZER, "painter.model.width": 32, "painter.model.depth": 1})
+    tokenizer = families.build(line.tokenizer.model)
+    tokenizer.save(folder / "tokenizer")
+    StackedDecoder(line.painter.model, line.tokenizer.model).save(folder / "painter")
+    rank_jobs.clip_model("judge").save(folder / "clip" / "judge")
+    return {name: folder / name for name in ("tokenizer", "painter", "clip")}
+
+
+@pytest.mark.slow
+def test_two_ranks_evaluate_what_one_process_evaluates(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    section = presets.resolve("debug", {"evaluate.pictures": 20, "evaluate.batch": 8}).evaluate
+    inputs = {"corpus": tiny_corpus, **untrained(tmp_path)}
+    heard = Recorder()
+    found = {}
+    for name, start in {"two": lambda *a: launch.run(*a, processes=2, monitor=heard), "one": steps.run}.items():
+        monkeypatch.setenv("DANQING_MEMO", str(tmp_path / f"memo-{name}"))
+        found[name] = start("evaluate", section, inputs, tmp_path / name)
+    assert found["two"] == found["one"] and len(found["one"].metrics) > 20
+    assert heard.told.keys() >= {"psnr", "match_p"}
+    for file in ("samples.png", "strips/painted.png", "strips/reconstruction.png"):
+        assert (tmp_path / "two" / file).read_bytes() == (tmp_path / "one" / file).read_bytes(), file
+    with pytest.raises(ConfigError, match="step annotate runs in one process"):
+        launch.run("annotate", section, {}, tmp_path / "none", processes=2)
