@@ -64,15 +64,13 @@ def batch_indices(seed: int, step: int, items: int, batch: int) -> np.ndarray:
         return np.random.default_rng((seed, step)).choice(items, batch, replace=True)
     per_epoch = items // batch
     epoch, place = divmod(step, per_epoch)
-    return _order(seed, epoch, items)[place * batch : (place + 1) * batch]
+    return _order(seed, epoch, items)[place * batch : (place + 1) * batch].copy()
 
 
 @functools.lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, items: int) -> np.ndarray:
     """The items of one epoch, shuffled. Remembered: of 10 million items a shuffle takes as long as a step."""
-    order = np.random.default_rng((seed, epoch)).permutation(items)
-    order.flags.writeable = False
-    return order
+    return np.random.default_rng((seed, epoch)).permutation(items)
 
 
 def warmup_cosine(step: int, steps: int, warmup: int, floor: float = 0.05) -> float:
