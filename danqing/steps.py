@@ -124,6 +124,11 @@ def key(step: Step, section: Any, inputs: Mapping[str, Path], rerun: str = "") -
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
+def remembered(name: str, section: Any, inputs: Mapping[str, Path], rerun: str = "") -> bool:
+    """Whether `run` would take step `name`'s result from the memo."""
+    return (memo_root() / name / key(STEPS[name], section, inputs, rerun) / "done.json").is_file()
+
+
 def function(step: Step) -> Any:
     module, _, name = step.function.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -77,12 +77,15 @@ class Pool:
     """Size of /dev/shm, through which data loaders hand over batches; counts against `memory_limit`. Empty: 64 MiB."""
     retries: int = 2
     """How often a failed step is tried again, after 30 s, 60 s …, at most 10 minutes."""
+    nodes: int = 1
+    """Pods, each with what stands here, that share a step which can be shared: by a TrainJob of Kubeflow Trainer
+    (docs/several-gpus.md). A pod's own GPUs are shared without one."""
     deadline_hours: int = 6
     """After so long a try is ended; the next goes on from the last checkpoint."""
 
     def check(self, where: str) -> None:
         """Raise ConfigError, naming `where`, if no pod could be placed so."""
-        at_least(self, where, accelerators=0, retries=0, deadline_hours=1)
+        at_least(self, where, accelerators=0, nodes=1, retries=0, deadline_hours=1)
         for name in ("cpu", "memory"):
             request, limit = getattr(self, name), getattr(self, f"{name}_limit")
             enough = quantity(request, f"{where}.{name}") <= quantity(limit, f"{where}.{name}_limit")
@@ -132,6 +135,8 @@ class Cluster:
     memo_claim: str = "danqing-memo"
     """PersistentVolumeClaim that keeps results and checkpoints: ReadWriteMany, or one node runs everything. `user` must
     be able to write there; KFP cannot set a pod's fsGroup, the volume's class or Argo's workflowDefaults can."""
+    training_runtime: str = "torch-distributed"
+    """ClusterTrainingRuntime of Kubeflow Trainer, for steps of several nodes."""
     secrets: tuple[Secret, ...] = (
         Secret(name="danqing-mlflow", env={"username": "MLFLOW_TRACKING_USERNAME",
                                            "password": "MLFLOW_TRACKING_PASSWORD"}),

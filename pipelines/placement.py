@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
 from components import CPU_IMAGE, CUDA_IMAGE
+from danqing import values
+from danqing.platform import trainjob
+from danqing.steps import STEPS
 from pipelines.cluster import Cluster, Pool, load
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point in a pod
@@ -62,19 +66,43 @@ def gpu_task(task: PipelineTask, step: str, *, resumable: bool = True) -> Pipeli
     return _place(task, step, site().cuda_image, resumable)
 
 
+def launcher_task(task: PipelineTask, step: str) -> PipelineTask:
+    """Make the task of `step` a launcher on the CPU pool, whose TrainJob takes several pods of the GPU pool."""
+    cluster = site().cluster
+    pool = cluster.pool(step)
+    _place(task, step, site().cuda_image, resumable=True, nodes=cluster.cpu)
+    devices = {pool.accelerator: str(pool.accelerators)} if pool.accelerator else {}
+    where = trainjob.Place(
+        nodes=pool.nodes, processes=max(1, pool.accelerators), image=site().cuda_image, claim=cluster.memo_claim,
+        mount=MEMO, runtime=cluster.training_runtime,
+        requests={"cpu": pool.cpu, "memory": pool.memory, **devices},
+        limits={"cpu": pool.cpu_limit, "memory": pool.memory_limit, **devices}, selector=pool.selector,
+        tolerations=tuple({k: v for k, v in values.as_dict(one).items() if v} for one in pool.tolerations),
+        shared_memory=pool.shared_memory, pull_secrets=cluster.pull_secrets, labels={**cluster.labels, **_ours(step)},
+        user=cluster.user, deadline=pool.deadline_hours * 3600,
+    )  # fmt: skip
+    task.set_env_variable(trainjob.SETTINGS, json.dumps(values.as_dict(where), sort_keys=True))
+    for variable, path in {"POD_NAME": "name", "POD_UID": "uid", "POD_NAMESPACE": "namespace"}.items():
+        kubernetes.use_field_path_as_env(task, env_name=variable, field_path=f"metadata.{path}")
+    return task
+
+
 def place(task: PipelineTask, step: str) -> PipelineTask:
     """Put the task of `step` where it belongs. Whatever takes hours goes on from its checkpoint after a failure."""
+    if site().cluster.pool(step).nodes > 1 and step in STEPS and STEPS[step].parallel:
+        return launcher_task(task, step)
     if site().cluster.heavy(step):
         return gpu_task(task, step, resumable=step != "compare")
     return cpu_task(task, step, resumable=step == "ingest")  # hours of asking a museum
 
 
-def _place(task: PipelineTask, step: str, image: str, resumable: bool) -> PipelineTask:
+def _place(task: PipelineTask, step: str, image: str, resumable: bool, nodes: Pool | None = None) -> PipelineTask:
+    """nodes: where, if not where the step's pool is."""
     cluster = site().cluster
     pool = cluster.pool(step)
     task.set_container_image(image)
     task.set_env_variable("DANQING_IMAGE", image)  # a model version's tag says what made it
-    _nodes(task, pool)
+    _nodes(task, nodes or pool)
     _identity(task, step, cluster)
     settings(task, cluster)
     task.set_retry(num_retries=pool.retries, **BACKOFF)
@@ -103,9 +131,12 @@ def _nodes(task: PipelineTask, pool: Pool) -> None:
 def _identity(task: PipelineTask, step: str, cluster: Cluster) -> None:
     """No root; KFP's backend itself adds: no privilege escalation, no capabilities, the runtime's seccomp profile."""
     kubernetes.set_security_context(task, run_as_user=cluster.user, run_as_group=cluster.user, run_as_non_root=True)
-    ours = {"app.kubernetes.io/part-of": "danqing", "app.kubernetes.io/component": step.replace("_", "-")}
-    for key, value in {**cluster.labels, **ours}.items():
+    for key, value in {**cluster.labels, **_ours(step)}.items():
         kubernetes.add_pod_label(task, key, value)
+
+
+def _ours(step: str) -> dict[str, str]:
+    return {"app.kubernetes.io/part-of": "danqing", "app.kubernetes.io/component": step.replace("_", "-")}
 
 
 def settings(task: PipelineTask, cluster: Cluster) -> None:

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 from danqing import config, files, launch, presets, steps, values
 from danqing.errors import DanqingError, RegistryError
 from danqing.monitor import Events, Monitor, Several, Terminal
-from danqing.platform import tracking, versioning
+from danqing.platform import tracking, trainjob, versioning
 
 _SEEDED = ("ingest", "screen", "annotate", "tokenizer", "clip", "painter", "evaluate")
 _STARTED_FROM = ("tokenizer", "painter")
@@ -85,6 +85,8 @@ def run_component(
         section = getattr(line, step.section)
         watch.start(values.as_dict(section), versioning.lineage(line, data_revision=data_revision))
         read = {argument: Path(artifact.path) for argument, artifact in inputs.items()}
+        if step.parallel and (pods := trainjob.place()) is not None:
+            return trainjob.run(name, section, read, folder, where=pods, monitor=watch.monitor, rerun=rerun)
         processes = int(os.environ.get("DANQING_PROCESSES", "0")) or launch.gpus()
         if step.parallel and processes > 1:
             return launch.run(name, section, read, folder, processes=processes, monitor=watch.monitor, rerun=rerun)
