@@ -110,7 +110,7 @@ class Contrastive:
     def step(self, step: int, indices: np.ndarray) -> dict[str, float]:
         optimizer = self.optimizers["adamw"]
         set_lr(optimizer, self.config.lr * warmup_cosine(step, self.config.steps, self.config.warmup))
-        chosen = torch.from_numpy(indices)
+        chosen = torch.tensor(indices)
         # All ranks see all pairs: a rank's pictures are negatives of the others' captions too.
         x = augment(self.images[chosen], self.flippable[chosen]).to(self.clip.device)
         image, text = self.clip.image(x), self.clip.encode_tokens(self.tokens[chosen.to(self.clip.device)])
