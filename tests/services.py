@@ -111,9 +111,11 @@ class Seaweed:
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._command = [
             str(WEED), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3",
-            "-volume.max=50", "-s3.port.iceberg=0", "-s3.port.lance=0",  # else two servers fight over these
+            "-volume.max=50", "-master.electionTimeout=1s", "-master.heartbeatInterval=200ms",
+            "-s3.port.iceberg=0", "-s3.port.lance=0",  # else two servers fight over these
             f"-s3.config={folder / 's3.json'}", *(f"-{name}={port}" for name, port in ports.items()),
         ]  # fmt: skip
+        self._ports = tuple(ports.values())
         self._log, self._running = folder / "log", contextlib.ExitStack()
         url = f"http://127.0.0.1:{ports['s3.port']}"
         self.environment = {
@@ -135,6 +137,9 @@ class Seaweed:
 
     def stop(self) -> None:
         self._running.close()
+        for port in self._ports:  # it is killed, and so leaves its sockets behind
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

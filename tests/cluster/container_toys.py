@@ -3,6 +3,7 @@
 from kfp import dsl
 
 from components import CPU_IMAGE
+from components.ingest import ingest
 
 # What every toy may use: where to write, how to tell, how to wait for the test.
 PRELUDE = """
@@ -39,3 +40,8 @@ def toys(make_script: str, pause_script: str, use_script: str) -> None:
     made = make(script=make_script).set_retry(num_retries=1, backoff_duration="0s")
     paused = pause(script=pause_script).after(made)
     use(given=made.outputs["out"], script=use_script).after(paused).set_retry(num_retries=1, backoff_duration="0s")
+
+
+@dsl.pipeline(name="only-ingest")
+def only_ingest(source: str, overrides: str, profile: str) -> None:
+    ingest(source=source, overrides=overrides, profile=profile)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,18 +20,20 @@ from typing import Any
 import numpy as np
 import pytest
 import services
-from container_toys import PRELUDE, toys
+from container_toys import PRELUDE, only_ingest, toys
 from engine_parts import Images
+from PIL import Image
 from rich.console import Console
+from typer.testing import CliRunner
 
 from danqing import files
+from danqing.cli import app
 from danqing.errors import DanqingError, RegistryError, StorageError
-from danqing.paint import Painter
 from danqing.platform import registry, tracking, versions
 from danqing.steps import STEPS
-from pipelines.containers import Containers, EngineError, ready
+from pipelines.containers import Containers, EngineError, connect, ready
 from pipelines.engine import WORKSPACE_LABEL
-from pipelines.inside import Inside
+from pipelines.inside import Inside, pictures
 from pipelines.local import RunFailed, execute, run_local
 
 pytestmark = [
@@ -205,6 +209,15 @@ out.write_text(f"steps {done}, from the start: {first}")
     assert stored(place, done.run_id, "make/out") == b"steps 4, from the start: False"
 
 
+def test_no_container_outlives_its_run(run: Callable, place: SimpleNamespace, tmp_path: Path) -> None:
+    """Neither one that is interrupted nor one that was killed; `run` looks at the end whether one is left."""
+    with pytest.raises(KeyboardInterrupt):
+        run(lambda: os.kill(os.getpid(), signal.SIGINT), make="wait(); time.sleep(60)")
+    labels = {WORKSPACE_LABEL: str(tmp_path)}
+    connect().containers.run(place.base, ["sleep", "600"], detach=True, labels=labels, network_mode="host")
+    assert run().error == ""
+
+
 def test_a_store_that_goes_away_is_named_and_one_that_comes_back_is_waited_for(
     run: Callable, place: SimpleNamespace
 ) -> None:
@@ -283,8 +296,11 @@ def test_the_line_ends_with_a_registered_model_that_paints(line: Any, place: Sim
     assert rows == f"{summary.model}|1", "it is PostgreSQL that remembers it"
     package = registry.download(1, tracking_uri=place.uri, cache=tmp_path / "cache")
     assert files.fingerprint(package) == version.tags[registry.PACKAGE_TAG]
-    picture = np.asarray(Painter.load(package).paint("a lone boat under misty mountains", seed=7)[0])
-    assert picture.shape == (64, 64, 3) and picture.std() > 0
+    words = ["paint", "a lone boat under misty mountains", "--model", str(package), "-o", str(tmp_path / "boat.png")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    picture = np.asarray(Image.open(tmp_path / "boat.png"))
+    assert picture.shape[2] == 3 and picture.shape[0] % 64 == 0 and picture.std() > 0
     for name in ("samples.png", "report.html", "reconstructions.png", "validation.html"):
         assert summary.latest[name].stat().st_size > 1000
     for told in (f"{summary.model} version 1", place.uri, "danqing paint", "export done"):
@@ -292,3 +308,21 @@ def test_the_line_ends_with_a_registered_model_that_paints(line: Any, place: Sim
     assert not (summary.workspace / "runs" / summary.run_id / "tasks").exists(), "it is in the store"
     kept = place.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"runs/{summary.run_id}/")["Contents"]
     assert {one["Key"].split("/")[3] for one in kept} >= {step.replace("_", "-") for step in STEPS}
+
+
+def test_a_folder_of_pictures_is_read_in_its_container(place: SimpleNamespace, images: Images, tmp_path: Path) -> None:
+    folder = tmp_path / "my pictures"
+    folder.mkdir()
+    rows = [
+        f"scroll-{number},CC0-1.0,{title}" for number, title in enumerate(("Bamboo", "Plum blossom", "Fishing boat"))
+    ]
+    (folder / "metadata.csv").write_text("\n".join(["id,licence,title", *rows]), encoding="utf-8")
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"scroll-{number}.png")
+    found, source = pictures(f"folder:{folder}", "")
+    inside = Inside(ready=ready(settings(place, image=images["cpu"], memory="2g")), pictures=found)
+    arguments = {"source": source, "overrides": "{}", "profile": "debug"}
+    ran = execute(lambda: only_ingest.pipeline_spec, arguments, ["ingest"], tmp_path / "w", Console(file=io.StringIO()),
+                  "ingest", inside=inside)  # fmt: skip
+    assert ran.done["ingest"]["results"]["pictures"] == 3
