@@ -41,7 +41,7 @@ echo "first $(random)" | once keys  # of the HTTP API: a name and a key a line
 random 32 | once secret             # keys watermarks and prompt digests: other than the rest, never change it
 
 . ./s3.env # SeaweedFS wants the same keys in a file
-once s3.json <<END
+cat > s3.json <<END
 {"identities": [{"name": "danqing", "actions": ["Admin", "Read", "Write", "List"],
   "credentials": [{"accessKey": "$access_key_id", "secretKey": "$secret_access_key"}]}]}
 END
