@@ -38,8 +38,9 @@ class DriftConfig:
     """Share of reports that chance alone may take across the floor, over all attributes together."""
     min_prompts: int = 200
     """Prompts (and as many pictures) below which nothing is said."""
-    ignore: tuple[str, ...] = ()
-    """Attributes that are told but raise no alarm."""
+    ignore: tuple[str, ...] = ("length", "gradient")
+    """Attributes that are told but raise no alarm. People type less than a caption says, and a painted picture has
+    softer lines than a real one (benchmarks/results/drift.md): these two would always."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -170,7 +170,7 @@ def test_chance_alone_raises_no_alarm(training):
     """At threshold 0 the floor alone decides: one of a hundred reports may cross it."""
     alarms = [
         drift.compare(training, seen(prompts(range(10_000 + 300 * k, 10_300 + 300 * k))),
-                      DriftConfig(threshold=0, seed=k)).reasons
+                      DriftConfig(threshold=0, ignore=(), seed=k)).reasons
         for k in range(15)
     ]  # fmt: skip
     assert not any(alarms)
@@ -215,6 +215,7 @@ def test_darker_pictures_are_drift_of_pictures_only():
     assert found.drifted and all("of pictures" in reason for reason in found.reasons)
     assert any(reason.startswith("brightness") for reason in found.reasons)
     assert not drift.compare(known, seen(known), config).drifted
+    assert found.attributes["gradient"].value is not None and not found.attributes["gradient"].drifted  # told alone
 
 
 def test_too_few_prompts_say_nothing(training):
