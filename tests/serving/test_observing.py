@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import date, timedelta
 
 import pytest
@@ -146,3 +148,14 @@ def test_lines_are_as_small_as_is_said(tmp_path):
     observer.flush()
     (path,) = tmp_path.iterdir()
     assert path.stat().st_size < 3000 and json.loads(path.read_text())["prompts"] == 300
+
+
+def test_counting_needs_nothing_that_a_gateway_has_not():
+    """Neither a deep-learning library nor OpenCV is in the gateway's image."""
+    code = (
+        "import sys, numpy as np, serving.gateway.observing as o; from pathlib import Path\n"
+        "o.Observer(Path(sys.argv[1])).note('墨竹', 'painted', np.zeros((8, 8, 3), np.uint8))\n"
+        "print(sorted({'torch', 'cv2', 'pandas', 'scipy', 'sklearn', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "/nowhere"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
