@@ -1,17 +1,18 @@
-"""The serving Deployment in containers: a version that MLflow calls champion is what the gateway paints with."""
+"""The serving Deployments of k8s/base in containers: the version that MLflow calls champion paints at the gateway."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import secrets
-import string
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from engine_parts import Engine, Images, answer, until
+from kube_parts import Secrets, containers, deployment, manifests, playable, played
 from services import free_ports
 
 from danqing import files
@@ -23,15 +24,34 @@ from danqing.platform import registry, tracking, versions
 from danqing.provenance import inspect
 
 pytestmark = pytest.mark.slow
-MANIFEST = Path(__file__).with_name("serving.yaml")
 
 
-@contextlib.contextmanager
-def mlflow(podman: Engine, image: str) -> Iterator[str]:
-    """The address of an MLflow that forgets everything in the end."""
-    (port,) = free_ports(1)
-    options = ("--env", "MLFLOW_HOST=127.0.0.1", "--env", f"MLFLOW_PORT={port}", "--env", "MLFLOW_WORKERS=1")
-    with podman.started(image, options=options) as container:
+@pytest.fixture
+def passwords() -> Secrets:
+    """What k8s/secrets.sh makes on a cluster."""
+    return {
+        "danqing-triton": {"secret": secrets.token_hex(8)},
+        "danqing-mlflow": {"username": "danqing", "password": secrets.token_hex(8)},
+        "danqing-gateway-db": {"uri": "sqlite:////tmp/gateway.db"},
+        "danqing-gateway": {"keys": f"first {secrets.token_hex(12)}\n", "secret": secrets.token_hex(16)},
+    }
+
+
+@pytest.fixture
+def mlflow(
+    podman: Engine, images: Images, passwords: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:  # fmt: skip
+    """The address of an MLflow that wants a login, which this process has, and forgets everything in the end."""
+    (port,), login = free_ports(1), passwords["danqing-mlflow"]
+    settings = {
+        "MLFLOW_HOST": "127.0.0.1", "MLFLOW_PORT": port, "MLFLOW_WORKERS": 1,
+        "MLFLOW_AUTH_DATABASE_URI": "sqlite:////tmp/users.db", "MLFLOW_AUTH_ADMIN_USERNAME": login["username"],
+        "MLFLOW_AUTH_ADMIN_PASSWORD": login["password"], "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(8),
+    }  # fmt: skip
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", login["username"])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", login["password"])
+    options = tuple(part for name, value in settings.items() for part in ("--env", f"{name}={value}"))
+    with podman.started(images["mlflow"], options=options) as container:
         until(lambda: answer(f"http://127.0.0.1:{port}/health") is not None, lambda: podman.logs(container))
         yield f"http://127.0.0.1:{port}"
 
@@ -48,48 +68,59 @@ def make_champion(uri: str, scratch: Path) -> int:
     return int(number)
 
 
-@contextlib.contextmanager
-def played(podman: Engine, manifest: str, folder: Path, prepare: tuple[str, ...]) -> Iterator[list[str]]:
-    """`podman kube play` of a manifest; gives the containers' ids.
-
-    Podman knows no init containers in a Deployment: `prepare` is run with the claim's volume before.
-    """
-    documents = list(yaml.safe_load_all(manifest))
-    claims = [one for one in documents if one["kind"] == "PersistentVolumeClaim"]
-    parts = {"claims": claims, "rest": [one for one in documents if one not in claims]}
-    for name, content in parts.items():
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump_all(content))
-    try:
-        podman("kube", "play", str(folder / "claims.yaml"))
-        podman("run", "--rm", "--user", "10001", *prepare)
-        made = podman("kube", "play", "--network", "host", str(folder / "rest.yaml")).stdout
-        yield made.partition("Containers:")[2].split()
-    finally:
-        podman("kube", "down", str(folder / "rest.yaml"), check=False)
-        for claim in claims:
-            podman("volume", "rm", "--force", claim["metadata"]["name"], check=False)
+def exec_probes(found: dict) -> Iterator[tuple[str, list[str]]]:
+    """Container and command of each probe of a Deployment that is a command."""
+    for name, container in containers(found).items():
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            with contextlib.suppress(KeyError):
+                yield name, container[probe]["exec"]["command"]
 
 
-def test_the_serving_deployment_paints_with_the_champion(podman: Engine, images: Images, tmp_path: Path) -> None:
+def test_the_serving_deployments_paint_with_the_champion(
+    podman: Engine, images: Images, passwords: Secrets, mlflow: str, tmp_path: Path
+) -> None:
+    number = make_champion(mlflow, tmp_path / "scratch")
     http, grpc, metrics, port = free_ports(4)
-    url = f"http://127.0.0.1:{port}"
-    with mlflow(podman, images["mlflow"]) as tracking_uri:
-        number = make_champion(tracking_uri, tmp_path / "scratch")
-        manifest = string.Template(MANIFEST.read_text()).substitute(
-            http=http, grpc=grpc, metrics=metrics, port=port, secret=secrets.token_hex(8), tracking=tracking_uri,
-            triton_image=images["triton-cpu"], gateway_image=images["gateway"],
-        )  # fmt: skip
-        prepare = ("--volume", "danqing-store:/store", images["gateway"], "mkdir", "/store/models")
-        with played(podman, manifest, tmp_path, prepare) as containers:
+    documents = manifests("triton", "gateway", "records")
+    as_written = deployment(documents, "triton")
+    triton, gateway = (
+        playable(deployment(documents, name), images, passwords, podman.folder / "secrets")
+        for name in ("triton", "gateway")
+    )
+    # All share the machine's network, so each listens on a port of its own, for this machine only.
+    containers(triton)["triton"]["args"] += [
+        f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}",
+        "--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1",
+    ]  # fmt: skip
+    containers(triton)["rollout"]["args"] = ["--store", "/store", "--triton", f"grpc://127.0.0.1:{grpc}"]
+    containers(gateway)["gateway"]["command"] = [
+        "python", "-m", "bentoml", "serve", "serving.gateway.service:Gateway", "--host", "127.0.0.1",
+        "--port", str(port), "--api-workers", "1",
+    ]  # fmt: skip
+    addresses = {
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "danqing-addresses"},
+        "data": {"mlflow": mlflow, "triton": f"grpc://127.0.0.1:{grpc}"},
+    }  # fmt: skip
+    claims = [one for one in documents if one["kind"] == "PersistentVolumeClaim"]
+    url, key = f"http://127.0.0.1:{port}", passwords["danqing-gateway"]["keys"].split()[1]
+    with played(podman, [addresses, *claims, triton, gateway]) as names:
 
-            def said() -> str:
-                return "\n".join(podman.logs(one)[-1000:] for one in containers)
+        def said() -> str:
+            return "\n".join(f"{name}: {podman.logs(name)[-1000:]}" for name in names)
 
-            until(lambda: answer(f"{url}/readyz") is not None, said)
-            painted = answer(f"{url}/paint", {"prompt": "two red fish", "seed": 7})
-            assert painted is not None, said()
-            assert inspect(painted)["text"].fields["danqing:model"] == Package.read(box()).version
-            until(lambda: versions.read(tracking_uri, "danqing")[number].tags.get("rollout") == "serving", said)
-            for one in containers:
-                settings = json.loads(podman("inspect", one).stdout)[0]
-                assert settings["HostConfig"]["ReadonlyRootfs"] and settings["Config"]["User"] == "10001"
+        until(lambda: answer(f"{url}/readyz") is not None, said)
+        asked = {"prompt": "two red fish", "seed": 7}
+        painted = answer(f"{url}/paint", asked, authorization=f"Bearer {key}")
+        assert painted is not None, said()
+        assert inspect(painted)["text"].fields["danqing:model"] == Package.read(box()).version
+        request = urllib.request.Request(
+            f"{url}/paint", json.dumps(asked).encode(), {"content-type": "application/json"}
+        )
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(request)
+        until(lambda: versions.read(mlflow, "danqing")[number].tags.get("rollout") == "serving", said)
+        for container, command in exec_probes(as_written):
+            podman("exec", f"triton-pod-0-{container}", *command)
+        for name in names:
+            settings = json.loads(podman("inspect", name).stdout)[0]
+            assert settings["HostConfig"]["ReadonlyRootfs"] and settings["Config"]["User"].startswith("10001")
