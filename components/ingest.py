@@ -16,8 +16,9 @@ def ingest(
     seed: int = -1,
     data_revision: str = "",
     rerun: str = "",
+    label: str = "",
 ) -> None:
-    """Fetch or paint the pictures and write the corpus."""
+    """Fetch or paint the pictures and write the corpus, or a part of it."""
     from danqing.platform.component import run_component
 
     run_component(
@@ -31,4 +32,5 @@ def ingest(
         seed=seed,
         data_revision=data_revision,
         rerun=rerun,
+        label=label,
     )

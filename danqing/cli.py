@@ -253,7 +253,7 @@ def ablate(
 
 @app.command(rich_help_panel="Train it")
 def compile(
-    pipeline: Annotated[str, typer.Argument(help="danqing or ablation.")] = "danqing",
+    pipeline: Annotated[str, typer.Argument(help="danqing, ablation or sharded.")] = "danqing",
     out: Annotated[Optional[Path], typer.Option("-o", "--out", help="[default: PIPELINE.yaml]")] = None,
     cluster: Annotated[
         str, typer.Option(help="Whose nodes: onprem, gke, eks, or a file NAME.yaml like pipelines/clusters/*.yaml.")

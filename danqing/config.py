@@ -22,7 +22,12 @@ class Ingest:
     """Where pictures come from."""
 
     source: str = "brush"
-    """`brush` (painted by this program), `museum` (Met and Art Institute of Chicago), or `folder:PATH`."""
+    """`brush` (painted by this program), `museum` (Met and Art Institute of Chicago), `folder:PATH`, or `parts:PATH`: a
+    folder with all shards of another source, each in a folder of its own."""
+    shard: int = 0
+    """Of `shards`: take this one's share of the source (from 0)."""
+    shards: int = 1
+    """More than 1: write a part only, which `parts:PATH` makes a corpus of. A museum's rate and count are shared."""
     count: int = 2400
     """Pictures to paint (`brush`) or to fetch at most (`museum`)."""
     size: int = 160
@@ -50,9 +55,14 @@ class Ingest:
 
     def __post_init__(self) -> None:
         require(self.rate > 0 and self.timeout > 0, "ingest.rate and ingest.timeout must be positive")
-        at_least(self, "ingest", count=1, tries=1, backoff=0, seed=0)
-        known = self.source in ("brush", "museum") or self.source.startswith("folder:")
-        require(known, f"ingest.source is {self.source!r}: use brush, museum or folder:PATH")
+        at_least(self, "ingest", count=1, tries=1, backoff=0, seed=0, shards=1)
+        require(
+            0 <= self.shard < self.shards, f"ingest.shard is {self.shard}: from 0 to {self.shards - 1} (ingest.shards)"
+        )
+        known = self.source in ("brush", "museum") or self.source.startswith(("folder:", "parts:"))
+        require(known, f"ingest.source is {self.source!r}: use brush, museum, folder:PATH or parts:PATH")
+        merging = self.source.startswith("parts:") and self.shards > 1
+        require(not merging, "ingest.source is parts:PATH, where shards are put together: leave ingest.shards at 1")
         require(32 <= self.size <= 2048, f"ingest.size is {self.size}: between 32 and 2048 pixels")
 
 

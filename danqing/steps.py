@@ -109,8 +109,8 @@ def key(step: Step, section: Any, inputs: Mapping[str, Path], rerun: str = "") -
         "inputs": {name: files.fingerprint(path) for name, path in inputs.items()},
     }
     source = getattr(section, "source", "")
-    if source.startswith("folder:"):
-        folder = Path(source.removeprefix("folder:")).expanduser()
+    if source.startswith(("folder:", "parts:")):
+        folder = Path(source.partition(":")[2]).expanduser()
         if not folder.is_dir():
             raise ConfigError(f"{folder}: there is no such folder; check ingest.source")
         parts["folder"] = files.fingerprint(folder)

@@ -19,8 +19,8 @@ from danqing.values import at_least, require
 
 FOLDER = Path(__file__).parent / "clusters"
 DEFAULT = "onprem"
-MACHINERY = ("plan", "compare")
-"""Components of the ablation that are no steps of the line."""
+MACHINERY = ("plan", "compare", "shards", "merge")
+"""Components of other pipelines that are no steps of the line."""
 
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 _UNITS = {"m": 1e-3, "": 1, **{u: 1000 ** (i + 1) for i, u in enumerate("kMGTP")}}

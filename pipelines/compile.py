@@ -30,8 +30,9 @@ def pipelines() -> dict[str, Any]:
     """File stem → pipeline."""
     from pipelines.ablation import ablation
     from pipelines.painting import danqing
+    from pipelines.sharded import sharded
 
-    return {"danqing": danqing, "ablation": ablation}
+    return {"danqing": danqing, "ablation": ablation, "sharded": sharded}
 
 
 def text_of(pipeline: Any, site: Site | None = None) -> str:

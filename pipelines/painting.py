@@ -1,6 +1,9 @@
 """The pipeline `danqing`: from pictures to a registered model. One definition for a laptop and for a cluster."""
 
+from typing import Any
+
 from kfp import dsl
+from kfp.dsl import PipelineTask
 
 from components.annotate import annotate
 from components.evaluate import evaluate
@@ -34,29 +37,26 @@ The report and the sample pictures are the artifacts of `evaluate`; the decision
 
 # Their result depends on the registry, not only on their inputs.
 _NEVER_CACHED = ("gate", "register")
+Param = Any
+"""What KFP calls a pipeline's parameter while it traces it: `PipelineParameterChannel`."""
 
 
-@dsl.pipeline(name="danqing", description=DESCRIPTION)
-def danqing(
-    data_revision: str = "",
-    init: str = "",
-    overrides: str = "{}",
-    profile: str = "default",
-    rerun: str = "",
-    seed: int = -1,
-    source: str = "",
-) -> None:
+def line(
+    corpus: dsl.Artifact, data_revision: Param, init: Param, overrides: Param, profile: Param, rerun: Param,
+    seed: Param, source: Param,
+) -> None:  # fmt: skip
+    """All steps after `ingest`, which gave `corpus`; the others are the pipeline's parameters."""
     fixed = {"profile": profile, "overrides": overrides}
     plain = {**fixed, "rerun": rerun}
     seeded = {**plain, "seed": seed}
     started = {**seeded, "init": init}
 
-    tasks = {"ingest": ingest(source=source, data_revision=data_revision, **seeded)}
+    tasks: dict[str, PipelineTask] = {}
 
     def of(step: str) -> dsl.Artifact:
         return tasks[step].outputs["out"]
 
-    tasks["screen"] = screen(corpus=of("ingest"), **seeded)
+    tasks["screen"] = screen(corpus=corpus, **seeded)
     tasks["annotate"] = annotate(corpus=of("screen"), **seeded)
     tasks["validate"] = validate(corpus=of("annotate"), **plain)
     tasks["train_tokenizer"] = train_tokenizer(corpus=of("annotate"), screener=of("screen"), **started).after(
@@ -83,3 +83,19 @@ def danqing(
         place(task, name)
         if name in _NEVER_CACHED:
             task.set_caching_options(False)
+
+
+@dsl.pipeline(name="danqing", description=DESCRIPTION)
+def danqing(
+    data_revision: str = "",
+    init: str = "",
+    overrides: str = "{}",
+    profile: str = "default",
+    rerun: str = "",
+    seed: int = -1,
+    source: str = "",
+) -> None:
+    seeded = {"profile": profile, "overrides": overrides, "rerun": rerun, "seed": seed}
+    first = ingest(source=source, data_revision=data_revision, **seeded)
+    place(first, "ingest")
+    line(first.outputs["out"], data_revision, init, overrides, profile, rerun, seed, source)

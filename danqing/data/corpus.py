@@ -95,8 +95,13 @@ class Rejected:
     reason: str
 
 
-def write(folder: Path, records: Iterable[Mapping[str, Any]], rejected: Iterable[Rejected] = ()) -> int:
-    """Write a corpus into `folder`, shard by shard; returns the number of records. An empty corpus is an error."""
+def write(
+    folder: Path, records: Iterable[Mapping[str, Any]], rejected: Iterable[Rejected] = (), *, part: bool = False
+) -> int:
+    """Write a corpus into `folder`, shard by shard; returns the number of records.
+
+    An empty corpus is an error, unless it is only `part` of one.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -122,7 +127,7 @@ def write(folder: Path, records: Iterable[Mapping[str, Any]], rejected: Iterable
             flush(into)
         lines = [json.dumps({"id": r.id, "reason": r.reason}, ensure_ascii=False) for r in rejected]
         files.write_text(Path(folder) / "rejected.jsonl", "".join(line + "\n" for line in lines))
-        if total == 0:
+        if total == 0 and not part:
             why = f" ({lines[0]} …)" if lines else ""
             raise DataError(f"{folder}: no picture is left for the corpus; {len(lines)} were set aside{why}")
     files.write_json(Path(folder) / "corpus.json", {"version": VERSION, "records": total, "rejected": len(lines)})

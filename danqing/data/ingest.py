@@ -3,18 +3,23 @@
 Originals are never touched. Every record has a source, an id, a licence, the SHA-256 of its file, a perceptual hash
 and a group. What cannot be used is set aside with its reason; exact copies are set aside, look-alikes share a group,
 so that they never stand in two splits. A killed run goes on where it was: each finished batch lies on disk.
+
+A large source is shared by several runs, each with its `ingest.shard` of `ingest.shards`: what they write are parts,
+in which copies still stand beside each other. Copies and look-alikes are found where the parts are put together
+(`ingest.source=parts:PATH`, danqing/data/parts.py), so that the corpus is the one that a single run writes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from danqing import files
 from danqing.config import Ingest
@@ -39,7 +44,9 @@ def source_of(config: Ingest, state: Path) -> Source:
     if config.source == "museum":
         from danqing.data.sources.museum import Museum
 
-        return Museum(config, state)
+        # All shards together ask no more often, and for no more, than one run would.
+        rate, count = config.rate / config.shards, -(-config.count // config.shards)
+        return Museum(dataclasses.replace(config, rate=rate, count=count), state)
     from danqing.data.sources.folder import Folder
 
     return Folder(Path(config.source.removeprefix("folder:")).expanduser(), config.max_bytes)
@@ -102,15 +109,21 @@ def _admit(got: Fetched | Rejected | Failed, config: Ingest) -> Record | Rejecte
 
 
 def ingest(*, out: Path, config: Ingest, monitor: Monitor, scratch: Path) -> dict[str, float | str | bool]:
-    """Write the corpus of `config.source` into `out`. Raises DataError when no usable picture is found."""
+    """Write the corpus of `config.source` into `out`, or a part of it. Raises DataError when nothing is usable."""
+    if config.source.startswith("parts:"):
+        from danqing.data.parts import merge
+
+        return merge(Path(config.source.removeprefix("parts:")).expanduser(), out)
     state = Path(scratch) / f".ingest-{hashlib.sha256(json.dumps(as_dict(config)).encode()).hexdigest()[:12]}"
     source = source_of(config, state)
     batches = _Batches(state / "batches")
     listing = source.listing()
     if not listing:
         raise DataError(f"{config.source}: there is no picture; check ingest.source and ingest.query")
-    early = [entry for entry in listing if isinstance(entry, Rejected)]
-    items = [entry for entry in listing if isinstance(entry, Item)]
+    # Neighbours stay together: the parts laid end to end are in the order of the listing.
+    share = slice(*(len(listing) * k // config.shards for k in (config.shard, config.shard + 1)))
+    early = [entry for entry in listing[share] if isinstance(entry, Rejected)]
+    items = [entry for entry in listing[share] if isinstance(entry, Item)]
     goal = min(len(items), source.limit or len(items))
     numbers, failed, admitted = [], [], 0
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -136,25 +149,50 @@ def ingest(*, out: Path, config: Ingest, monitor: Monitor, scratch: Path) -> dic
         close()
     rejected = [*early, *(Rejected(id=f.id, reason=f.reason) for f in failed)]
     rejected += [r for number in numbers for r in batches.rejected(number)]
-    copies, groups, joined = _duplicates(batches, numbers, source.limit)
-    rejected += [Rejected(id=name, reason=reason) for name, reason in copies.items()]
-    total = corpus.write(out, _final(batches, numbers, groups), rejected)
     if config.source.startswith("folder:"):
         corpus.carry_labels(Path(config.source.removeprefix("folder:")).expanduser(), out)
+    if config.shards > 1:
+        from danqing.data.parts import write_part
+
+        admitted_records = (record for number in numbers for record in batches.records(number))
+        found = write_part(out, config, admitted_records, rejected, listed=len(early), unavailable=len(failed))
+    else:
+        found = write_whole(out, batches, numbers, rejected, source.limit, len(failed))
+    shutil.rmtree(state, ignore_errors=True)
+    return found
+
+
+class Kept(Protocol):
+    """Records on disk, in numbered pieces."""
+
+    def columns(self, number: int, names: list[str]) -> list[Record]: ...
+
+    def records(self, number: int) -> Iterable[Record]: ...
+
+
+def write_whole(
+    out: Path, batches: Kept, numbers: Sequence[int], rejected: list[Rejected], limit: int | None, unavailable: int
+) -> dict[str, float | str | bool]:
+    """Write the corpus of what was admitted, without copies and with look-alikes in one group; returns its metrics.
+
+    limit: at most so many pictures. unavailable: pictures that could not be had.
+    """
+    copies, groups, joined = _duplicates(batches, numbers, limit)
+    rejected = [*rejected, *(Rejected(id=name, reason=reason) for name, reason in copies.items())]
+    total = corpus.write(out, _final(batches, numbers, groups), rejected)
     metrics: dict[str, float | str | bool] = {
         "pictures": total,
         "groups": len(set(groups.values())),
         "set_aside": len(rejected),
         "exact_copies": sum("exact copy" in reason for reason in copies.values()),
         "look_alikes": joined,
-        "unavailable": len(failed),
+        "unavailable": unavailable,
     }
     files.write_json(Path(out) / "metrics.json", metrics)
-    shutil.rmtree(state, ignore_errors=True)
     return metrics
 
 
-def _duplicates(batches: _Batches, numbers: list[int], limit: int | None) -> tuple[dict[str, str], dict[str, str], int]:
+def _duplicates(batches: Kept, numbers: Sequence[int], limit: int | None) -> tuple[dict[str, str], dict[str, str], int]:
     """(id of a copy → reason, id of a kept record → group, records that a look-alike moved to another group)."""
     rows = [row for number in numbers for row in batches.columns(number, ["id", "sha256", "phash", "group"])]
     first: dict[str, str] = {}
@@ -178,7 +216,7 @@ def _duplicates(batches: _Batches, numbers: list[int], limit: int | None) -> tup
     return copies, dict(zip((row["id"] for row in kept), groups, strict=True)), joined
 
 
-def _final(batches: _Batches, numbers: list[int], groups: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _final(batches: Kept, numbers: Sequence[int], groups: dict[str, str]) -> Iterator[dict[str, Any]]:
     written: set[str] = set()
     for number in numbers:
         for record in batches.records(number):

@@ -16,6 +16,7 @@ import html
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -134,6 +135,37 @@ def run_plan(*, preset: str, variants: str, seeds: str, overrides: str, source: 
 
     run_watched("plan", work, Path(os.devnull), metrics=None, page=None, note=None)
     return collections.namedtuple("Plan", "Output profile shared")(*found)
+
+
+def run_shards(*, count: int, overrides: str) -> Any:
+    """The first component of a sharded run: the overrides of each shard, as KFP's NamedTuple. Raises ConfigError."""
+    found: list[dict[str, str]] = []
+
+    def work(watch: Watch) -> steps.Outcome:
+        common = presets.parse_overrides(overrides)
+        watch.start({"shards": count, "overrides": overrides}, {})
+        for shard in range(count):
+            own = common | {"ingest.shard": shard, "ingest.shards": count}
+            presets.resolve(overrides=own)
+            found.append({"overrides": json.dumps(own, sort_keys=True), "label": f"{shard} of {count}"})
+        values.require(count >= 2, f"shards is {count}: at least 2; the pipeline `danqing` ingests in one piece")
+        return steps.Outcome(metrics={"shards": count}, reused=False)
+
+    run_watched("shards", work, Path(os.devnull), metrics=None, page=None, note=None)
+    return collections.namedtuple("Shards", "Output")(found)
+
+
+def run_merge(
+    *, parts: Sequence[Any], out: Any, metrics: Any, profile: str, overrides: str, data_revision: str
+) -> None:
+    """Step `ingest` of the parts that other components wrote."""
+    with tempfile.TemporaryDirectory(prefix="danqing-parts-") as folder:
+        for number, part in enumerate(parts):
+            files.copy_tree(Path(part.path), Path(folder) / str(number))
+        run_component(
+            "ingest", inputs={}, out=out, profile=profile, overrides=overrides, metrics=metrics,
+            source=f"parts:{folder}", data_revision=data_revision, label="merge",
+        )  # fmt: skip
 
 
 def ablation_plan(preset: str, overrides: str, source: str) -> tuple[str, dict[str, Any]]:

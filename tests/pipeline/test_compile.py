@@ -16,6 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from danqing import presets
 from danqing.steps import STEPS
 from pipelines import compile as compiling
+from pipelines.cluster import MACHINERY
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = sorted(path for path in (ROOT / "components").glob("*.py") if path.name != "__init__.py")
@@ -36,7 +37,7 @@ def step_of(task: str) -> str:
     return task.replace("-", "_")
 
 
-@pytest.mark.parametrize("name", ["danqing", "ablation"])
+@pytest.mark.parametrize("name", ["danqing", "ablation", "sharded"])
 def test_the_golden_files_are_what_compiles(name: str) -> None:
     golden = (compiling.GOLDEN / f"{name}.yaml").read_text(encoding="utf-8")
     text = compiling.text_of(compiling.pipelines()[name])
@@ -47,7 +48,7 @@ def test_compiling_twice_gives_the_same_bytes(text: str) -> None:
     assert compiling.text_of(compiling.pipelines()["danqing"]) == text
 
 
-@pytest.mark.parametrize("name", ["danqing", "ablation"])
+@pytest.mark.parametrize("name", ["danqing", "ablation", "sharded"])
 def test_both_documents_parse_strictly(name: str) -> None:
     spec, platform = yaml.safe_load_all((compiling.GOLDEN / f"{name}.yaml").read_text(encoding="utf-8"))
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=False)
@@ -120,11 +121,11 @@ def test_a_component_is_thin_and_stands_alone(path: Path) -> None:
     assert not used & module
     roots = {node.module.split(".")[0] for node in ast.walk(function) if isinstance(node, ast.ImportFrom)}
     assert roots == {"danqing"}
-    assert {path.stem for path in COMPONENTS} == set(STEPS) | {"plan", "compare"}
+    assert {path.stem for path in COMPONENTS} == set(STEPS) | set(MACHINERY)
 
 
 def test_there_is_one_component_a_step() -> None:
-    assert {path.stem for path in COMPONENTS} == set(STEPS) | {"plan", "compare"}
+    assert {path.stem for path in COMPONENTS} == set(STEPS) | set(MACHINERY)
 
 
 def test_components_take_what_their_step_reads() -> None:

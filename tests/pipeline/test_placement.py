@@ -40,7 +40,7 @@ def by_name(documents: list[dict[str, Any]]) -> dict[str, checks.Task]:
     return {task.step: task for task in checks.tasks(*documents)}
 
 
-@pytest.mark.parametrize("name", ["danqing", "ablation"])
+@pytest.mark.parametrize("name", ["danqing", "ablation", "sharded"])
 def test_the_golden_files_have_no_fault(name: str) -> None:
     assert checks.problems((compiling.GOLDEN / f"{name}.yaml").read_text(encoding="utf-8")) == []
 
@@ -52,7 +52,7 @@ def test_the_checks_see_every_step_of_both_pipelines() -> None:
 
 
 @pytest.mark.parametrize("name", KNOWN)
-@pytest.mark.parametrize("pipeline", ["danqing", "ablation"])
+@pytest.mark.parametrize("pipeline", ["danqing", "ablation", "sharded"])
 def test_each_known_cluster_gets_a_sound_file_with_its_own_nodes(name: str, pipeline: str) -> None:
     site = compiling.site_of(name, **DIGESTS)
     text = compiling.text_of(compiling.pipelines()[pipeline], site)

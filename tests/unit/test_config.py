@@ -30,7 +30,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("painter.steps", 1.5, "painter.steps is 1.5: int is needed"),
         ("painter.steps", 0, "painter.steps is 0"),
         ("tokenizer.extractor", "vgg", "use one of efficientnet, screener, none"),
-        ("ingest.source", "ftp://x", "use brush, museum or folder:PATH"),
+        ("ingest.source", "ftp://x", "use brush, museum, folder:PATH or parts:PATH"),
         ("annotate.size", 64, "pictures and tokenizer must have one size"),
         ("tokenizer", 3, "a section with keys is needed"),
         ("painter.steps", float("inf"), "painter.steps is inf: int is needed"),

@@ -419,3 +419,62 @@ def test_the_museum_paintings_come_in(shared_data: Path, tmp_path: Path) -> None
     assert sum(bool(r["theme"]) for r in records) > 250
     by_id = {r["id"]: r for r in records}
     assert by_id["met-39901"]["main"] == "horse" and by_id["met-39901"]["epoch"] == "pre-qing"
+
+
+def _in_parts(tmp_path: Path, source: str, shards: int, leave_out: int = -1, **overrides: Any) -> Path:
+    """A folder with the parts of `source`."""
+    parts = tmp_path / "parts"
+    for shard in range(shards):
+        if shard != leave_out:
+            (parts / f"p{shard}").mkdir(parents=True)
+            out, _ = _run(parts / f"p{shard}", source, shard=shard, shards=shards, **overrides)
+            out.rename(parts / f"{9 - shard}")  # the folders' names say nothing about the order
+    return parts
+
+
+def test_parts_of_a_folder_are_put_together_to_what_one_run_writes(tmp_path: Path) -> None:
+    """Copies and look-alikes in one part, across parts, and through a third picture; broken ones; labels."""
+    pictures = {f"{i}.png": _png(i) for i in range(9)}
+    blurred = {f"{i}b.png": _resized(pictures[f"{i}.png"], 80) for i in (0, 4, 8)}
+    again = {f"{i}c.png": pictures[f"{i}.png"] for i in (1, 7)}
+    everything = {**pictures, "broken.png": b"none", **blurred, **again}
+    rows = [{"file": name, "licence": "CC0-1.0"} for name in [*everything, "gone.png"]]
+    rows[3]["licence"] = "unknown"
+    folder = _write(tmp_path / "in", rows, everything)
+    (folder / corpus.LABELS).write_text("id,annotator,label\n")
+    (tmp_path / "one").mkdir()
+    whole, metrics = _run(tmp_path / "one", f"folder:{folder}")
+    assert metrics["exact_copies"] == 2 and metrics["look_alikes"] >= 3, "there is something to find"
+    for shards in (2, 5):
+        (here := tmp_path / f"in-{shards}").mkdir()
+        out, found = _run(here, f"parts:{_in_parts(here, f'folder:{folder}', shards)}")
+        assert found == metrics
+        for name in ("rejected.jsonl", "corpus.json", corpus.LABELS):
+            assert (out / name).read_bytes() == (whole / name).read_bytes()
+        assert [p.name for p in corpus.shards(out)] == [p.name for p in corpus.shards(whole)], "named by their content"
+
+
+def test_parts_of_the_brush_are_put_together_even_if_one_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    whole, _ = _run(tmp_path / "one", "brush", count=2, size=48)
+    out, _ = _run(tmp_path, f"parts:{_in_parts(tmp_path, 'brush', 3, count=2, size=48)}")
+    assert [p.name for p in corpus.shards(out)] == [p.name for p in corpus.shards(whole)]
+
+
+def test_a_missing_or_another_part_is_named(tmp_path: Path) -> None:
+    parts = _in_parts(tmp_path, "brush", 3, leave_out=1, count=6, size=48)
+    with pytest.raises(DataError, match="of 3 parts, 1 are missing"):
+        _run(tmp_path, f"parts:{parts}")
+    (parts / "other").mkdir()
+    out, _ = _run(parts / "other", "brush", count=7, size=48, shard=1, shards=3)
+    out.rename(parts / "1")
+    with pytest.raises(DataError, match="different settings"):
+        _run(tmp_path, f"parts:{parts}")
+    with pytest.raises(DataError, match="no parts are here"):
+        _run(tmp_path, f"parts:{tmp_path / 'out'}")
+
+
+def _resized(data: bytes, side: int) -> bytes:
+    with Image.open(io.BytesIO(data)) as picture, io.BytesIO() as file:
+        picture.resize((side, side), Image.Resampling.LANCZOS).save(file, "PNG")
+        return file.getvalue()
