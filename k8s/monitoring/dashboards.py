@@ -27,7 +27,8 @@ def milliseconds(metric: str) -> str:
 
 
 def share(metric: str, matchers: str) -> str:
-    return f"{per_second(metric, 'namespace', matchers)} / ({per_second(metric, 'namespace')} > 0)"
+    whole = per_second(metric, "namespace")
+    return f"({per_second(metric, 'namespace', matchers)} or 0 * {whole}) / ({whole} > 0)"  # none yet is 0
 
 
 SERVING = [  # title, unit, (legend, query) …

@@ -35,9 +35,9 @@ def commands(docs: list[Doc]) -> Iterator[str]:
 
 
 def _command(where: str, words: list[str], pod: Pod, docs: list[Doc]) -> Iterator[str]:
-    if words[:2] == ["sh", "-c"]:  # sh -c 'mkdir …; exec PROGRAM "$@"' NAME OPTION…
-        program = words[2].rpartition("exec ")[2].split()[0]
-        words = [program, *words[4:]]
+    if words[:2] == ["sh", "-c"]:  # sh -c '… PROGRAM "$@"' NAME OPTION…
+        program = re.search(r'(\S+) "\$@"', words[2])
+        words = [program[1] if program else words[2], *words[4:]]
     if words[0] == "python" and words[1] != "-m":
         name = Path(words[1]).name
         maps = {v["configMap"]["name"] for v in pod.spec["volumes"] if "configMap" in v}
@@ -82,8 +82,8 @@ def help_of(program: tuple[str, ...]) -> str | None:
         command = [sys.executable, *program[1:], "--help"]
     elif program[0] == "danqing":
         command = [sys.executable, "-c", "from danqing.cli import app; app()", *program[1:], "--help"]
-    elif program[0] == "pg_dump" and POSTGRES is not None:
-        command = [str(POSTGRES / "pg_dump"), "--help"]
+    elif program[0] in ("pg_dump", "psql") and POSTGRES is not None:
+        command = [str(POSTGRES / program[0]), "--help"]
     elif program[0] == "weed" and WEED.is_file():
         command = [str(WEED), "help", *program[1:]]
     elif program[0] == "tritonserver":
