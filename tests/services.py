@@ -62,8 +62,8 @@ def process(command: list[str], log: Path, kind: int = signal.SIGTERM, **more: A
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """The address of a new PostgreSQL's database `mlflow`; the password is made for it."""
+def postgres(user: str = "mlflow") -> Iterator[str]:
+    """The address of a new PostgreSQL's database `mlflow`; the password is made for it. user: its administrator."""
     assert POSTGRES is not None
     root = Path(tempfile.mkdtemp(prefix="pg-"))  # not below pytest's own folder, which is root's alone
     who: dict[str, Any] = {}
@@ -75,14 +75,14 @@ def postgres() -> Iterator[str]:
         (root / "password").write_text(password)
         (root / "password").chmod(0o644)
         subprocess.run(
-            [POSTGRES / "initdb", "-D", root / "data", "-U", "mlflow", "-A", "scram-sha-256", "--no-sync",
+            [POSTGRES / "initdb", "-D", root / "data", "-U", user, "-A", "scram-sha-256", "--no-sync",
              f"--pwfile={root / 'password'}"], check=True, capture_output=True, cwd=root, **who,
         )  # fmt: skip
         command = [str(POSTGRES / "postgres"), "-D", str(root / "data"), "-p", str(port), "-h", "127.0.0.1",
                    "-k", str(root), "-F"]  # fmt: skip
         (root / "log").touch()
         with process(command, root / "log", signal.SIGINT, cwd=root, **who) as server:
-            url = f"postgresql://mlflow:{password}@127.0.0.1:{port}"
+            url = f"postgresql://{user}:{password}@127.0.0.1:{port}"
             until(lambda: sql(f"{url}/postgres", "select 1") == "1", server, root / "log")
             sql(f"{url}/postgres", "create database mlflow")
             yield f"{url}/mlflow"
