@@ -6,6 +6,7 @@ python -m pipelines.checks FILE.yaml …          # exit status 1 and a line a f
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from danqing import files
+from danqing import files, values
 from danqing.errors import ConfigError
+from danqing.platform.trainjob import SETTINGS, Place
 from danqing.steps import STEPS
 from pipelines.cluster import MACHINERY, quantity
 from pipelines.compile import BY_DIGEST
@@ -41,8 +43,15 @@ class Task:
         return found
 
     @property
+    def launches(self) -> str:
+        """Where the pods go whose TrainJob this task launches, as JSON; empty if it works itself."""
+        variables = {variable["name"]: str(variable.get("value", "")) for variable in self.container.get("env", [])}
+        return variables.get(SETTINGS, "")
+
+    @property
     def heavy(self) -> bool:
-        return "accelerator" in self.resources or (self.step in STEPS and STEPS[self.step].heavy)
+        wants = self.step in STEPS and STEPS[self.step].heavy and not self.launches
+        return "accelerator" in self.resources or wants
 
 
 Faults = Iterator[str]
@@ -124,6 +133,24 @@ def accelerator(task: Task) -> Faults:
     count = asked.get("resourceCount", "")
     if not (count.isdecimal() and int(count) >= 1):
         yield f"accelerator limit is {count!r}, at least 1"
+
+
+def launcher(task: Task) -> Faults:
+    """A launcher takes no GPU; its pods do, on nodes that have some, and are deleted with the pod that owns them."""
+    if not task.launches:
+        return
+    if "accelerator" in task.resources:
+        yield "launches a TrainJob and takes a GPU itself"
+    pods = values.build(Place, json.loads(task.launches), SETTINGS)
+    fields = {field["name"] for field in task.placed.get("fieldPathAsEnv", [])}
+    for missing in {"POD_NAME", "POD_UID", "POD_NAMESPACE"} - fields:
+        yield f"launches a TrainJob without {missing}: nobody would own it"
+    for name, given in (("node selector", pods.selector), ("toleration", pods.tolerations),
+                        ("room in shared memory", pods.shared_memory)):  # fmt: skip
+        if not given:
+            yield f"its TrainJob's pods have no {name}"
+    if not any("/" in resource for resource in pods.limits):
+        yield "its TrainJob's pods ask for no device"
 
 
 def node_selector(task: Task) -> Faults:
@@ -219,7 +246,7 @@ def by_digest(task: Task) -> Faults:
 
 
 EACH: tuple[Callable[[Task], Faults], ...] = (
-    accelerator, node_selector, toleration, shared_memory, requests, retry, deadline, non_root, labels,
+    accelerator, launcher, node_selector, toleration, shared_memory, requests, retry, deadline, non_root, labels,
     no_secret_in_file, caching,
 )  # fmt: skip
 

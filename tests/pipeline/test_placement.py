@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import yaml
 from typer.testing import CliRunner
 
 from components import CPU_IMAGE, CUDA_IMAGE
+from danqing import values
 from danqing.cli import app
 from danqing.errors import ConfigError
+from danqing.platform.trainjob import SETTINGS, Place
 from danqing.steps import STEPS
 from pipelines import checks, cluster, placement
 from pipelines import compile as compiling
@@ -172,7 +175,7 @@ def test_a_planted_fault_is_found_and_named(fault: str, documents: list[dict[str
 
 
 def test_every_check_has_a_planted_fault(documents: list[dict[str, Any]]) -> None:
-    for check in checks.EACH:
+    for check in set(checks.EACH) - {checks.launcher}:  # whose faults stand below
         found = []
         for change, _ in FAULTS.values():
             spec, platform = copy.deepcopy(documents)
@@ -288,3 +291,56 @@ def test_the_default_is_what_the_golden_file_says(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["compile", "-o", str(out)])
     assert done.exit_code == 0, done.output
     assert out.read_bytes() == (compiling.GOLDEN / "danqing.yaml").read_bytes()
+
+
+def on_two_nodes(tmp_path: Path) -> list[dict[str, Any]]:
+    """The pipeline for a cluster whose profile spreads steps over two nodes."""
+    profile = tmp_path / "two.yaml"
+    profile.write_text(
+        "gpu: {nodes: 2, accelerators: 4, selector: {danqing/pool: gpu}, "
+        "tolerations: [{key: nvidia.com/gpu, operator: Exists}]}\n"
+    )
+    site = placement.Site(cluster=cluster.read(profile))
+    return parsed(compiling.text_of(compiling.pipelines()["danqing"], site))
+
+
+def test_a_pool_of_several_nodes_makes_launchers_of_the_steps_that_can_be_shared(tmp_path: Path) -> None:
+    spec, platform = on_two_nodes(tmp_path)
+    assert checks.faults(spec, platform) == []
+    for name, task in by_name([spec, platform]).items():
+        assert bool(task.launches) is STEPS[name].parallel
+        assert ("accelerator" in task.resources) is (STEPS[name].heavy and not STEPS[name].parallel)
+        if task.launches:
+            place = values.build(Place, json.loads(task.launches))
+            assert (place.nodes, place.processes) == (2, 4) and place.claim == "danqing-memo"
+            assert place.limits["nvidia.com/gpu"] == "4" and place.selector == {"danqing/pool": "gpu"}
+            assert "nodeSelector" not in task.placed, "the launcher itself runs anywhere"
+
+
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        (lambda pods: pods.update(selector={}), "pods have no node selector"),
+        (lambda pods: pods.update(tolerations=[]), "pods have no toleration"),
+        (lambda pods: pods.update(shared_memory=""), "pods have no room in shared memory"),
+        (lambda pods: pods.update(limits={"cpu": "4"}), "ask for no device"),
+    ],
+)
+def test_a_launcher_whose_pods_would_not_work_is_seen(
+    plant: Callable[[dict[str, Any]], None], message: str, tmp_path: Path
+) -> None:
+    spec, platform = on_two_nodes(tmp_path)
+    container = spec["deploymentSpec"]["executors"]["exec-train-painter"]["container"]
+    (variable,) = [v for v in container["env"] if v["name"] == SETTINGS]
+    pods = json.loads(variable["value"])
+    plant(pods)
+    variable["value"] = json.dumps(pods)
+    (fault,) = checks.faults(spec, platform)
+    assert fault.startswith("train-painter:") and message in fault
+
+
+def test_a_launcher_whose_trainjob_nobody_would_own_is_seen(tmp_path: Path) -> None:
+    spec, platform = on_two_nodes(tmp_path)
+    placed = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-evaluate"]
+    placed["fieldPathAsEnv"] = [f for f in placed["fieldPathAsEnv"] if f["name"] != "POD_UID"]
+    assert checks.faults(spec, platform) == ["evaluate: launches a TrainJob without POD_UID: nobody would own it"]
