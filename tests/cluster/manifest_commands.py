@@ -49,8 +49,8 @@ def _command(where: str, words: list[str], pod: Pod, docs: list[Doc]) -> Iterato
         return
     program, options = _split(words)
     text = help_of(program)
-    if text is None:
-        yield f"{where}: {' '.join(program)} is not known to this check"
+    if text is None or "No such command" in text:
+        yield f"{where}: {' '.join(program)} is not known"
         return
     known = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w.-]*", text))
     for option in options:
@@ -70,7 +70,7 @@ def _split(words: list[str]) -> tuple[tuple[str, ...], list[str]]:
     if words[:2] == ["python", "-m"]:
         count = 4 if words[2] == "danqing.platform.backup" else 3
     else:
-        count = 2 if words[0] in ("danqing", "weed") else 1
+        count = {"danqing": 2, "weed": 2, "mlflow": 3}.get(words[0], 1)
     return tuple(words[:count]), words[count:]
 
 
@@ -80,6 +80,8 @@ def help_of(program: tuple[str, ...]) -> str | None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"}
     if program[0] == "python":
         command = [sys.executable, *program[1:], "--help"]
+    elif program[0] == "mlflow":
+        command = [sys.executable, "-W", "ignore", "-m", *program, "--help"]
     elif program[0] == "danqing":
         command = [sys.executable, "-c", "from danqing.cli import app; app()", *program[1:], "--help"]
     elif program[0] in ("pg_dump", "psql") and POSTGRES is not None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -46,18 +47,16 @@ def render(folder: Path) -> list[Doc]:
 
 
 @cache
-def _secrets_made() -> str:
-    """k8s/secrets.sh run once into a folder that is gone afterwards."""
-    import tempfile
-
+def _secrets_made() -> dict[str, str]:
+    """k8s/secrets.sh run once into a folder that is gone afterwards: what it makes for which namespace."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([K8S / "secrets.sh", folder], check=True, capture_output=True)
-        return "\n---\n".join(_rendered(Path(folder) / part) for part in ("danqing", "pipelines"))
+        return {part: _rendered(Path(folder) / part) for part in ("danqing", "pipelines")}
 
 
-def secrets() -> list[Doc]:
-    """The Secrets that k8s/secrets.sh makes."""
-    return list(yaml.load_all(_secrets_made(), Loader=_Loader))
+def secrets(part: str = "danqing") -> list[Doc]:
+    """The Secrets that k8s/secrets.sh makes for the namespace danqing, or that of the pipelines."""
+    return list(yaml.load_all(_secrets_made()[part], Loader=_Loader))
 
 
 @dataclass

@@ -13,8 +13,10 @@ import pytest
 from manifest_checks import CHECKS, GPU
 from manifest_commands import COMMANDS
 from manifest_network import NETWORK
-from manifest_parts import K8S, OVERLAYS, Doc, find, pods, render
+from manifest_parts import K8S, OVERLAYS, Doc, find, pods, render, secrets
 from manifest_schemas import schema
+
+from pipelines.cluster import Cluster
 
 EVERYTHING = (schema, *CHECKS, *NETWORK, *COMMANDS)
 BY_NAME = {check.__name__: check for check in EVERYTHING}
@@ -156,6 +158,18 @@ def test_a_planted_fault_is_found(overlay: str, check: str, plant: Callable[[lis
 
 def test_every_check_has_a_planted_fault() -> None:
     assert {fault[1] for fault in FAULTS} == set(BY_NAME)
+
+
+def test_the_steps_find_what_a_clusters_profile_names() -> None:
+    """What pipelines/placement.py gives to every task by default is in k8s/pipelines and among the secrets."""
+    cluster, docs = Cluster(), [*render(K8S / "pipelines"), *secrets("pipelines")]
+    assert {"mlflow_tracking_uri", "s3_endpoint_url"} <= set(find(docs, "ConfigMap", cluster.settings)["data"])
+    assert find(docs, "PersistentVolumeClaim", cluster.memo_claim)["spec"]["accessModes"] == ["ReadWriteMany"]
+    for secret in cluster.secrets:
+        assert set(secret.env) <= set(find(docs, "Secret", secret.name)["data"])
+    service = find(render(K8S / "overlays/kind"), "Service", "mlflow")
+    address = find(docs, "ConfigMap", cluster.settings)["data"]["mlflow_tracking_uri"]
+    assert address == f"http://mlflow.danqing.svc.cluster.local:{service['spec']['ports'][0]['port']}"
 
 
 def test_kserve_runs_what_the_deployment_runs() -> None:

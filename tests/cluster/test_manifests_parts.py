@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +22,9 @@ import pytest
 import yaml
 from manifest_parts import K8S, ROOT, Doc, find, kubectl, pods, render
 from services import POSTGRES, WEED, Seaweed, free_ports, postgres, process, sql, until
+
+from serving.gateway.tasks import Store
+from serving.guard.approvals import Approvals
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +63,9 @@ class Site:
         words = [*container["command"], *(container.get("args") or [])]
         for old, new in paths:
             words = [word.replace(old, new) for word in words]
-        done = subprocess.run(words, env=self.environment(where, name), capture_output=True, text=True)
+        seen = self.environment(where, name)
+        words = [re.sub(r"\$\((\w+)\)", lambda found: seen[found[1]], word) for word in words]  # as Kubernetes does
+        done = subprocess.run(words, env=seen, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -89,7 +95,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         weed.start()
         stack.callback(weed.stop)
         (port,) = free_ports(1)
-        addresses = {"s3": weed.environment["AWS_ENDPOINT_URL"], "mlflow": f"http://127.0.0.1:{port}"}
+        addresses = {
+            "triton": "grpc://127.0.0.1:1",
+            "s3": weed.environment["AWS_ENDPOINT_URL"],
+            "mlflow": f"http://127.0.0.1:{port}",
+        }
         administrator = f"{url.rpartition('/')[0]}/postgres"
         sql(administrator, "drop database mlflow")
         found = Site(render(K8S / "overlays/kind"), secrets, addresses, administrator)
@@ -166,6 +176,20 @@ except mlflow.exceptions.MlflowException:
     assert done.stdout.split("\n")[:2] == ["by way of the server", "refused"], done.stdout + done.stderr
     again = site.run("Job/mlflow-users", "users", ("/scripts", str(K8S / "base")))
     assert "danqing has the password" in again
+
+
+def test_a_new_version_gets_its_tables(site: Site, mlflow: str) -> None:
+    site.run("CronJob/mlflow-upgrade", "upgrade")
+
+
+def test_the_gateway_keeps_tasks_and_decisions_in_postgresql(site: Site) -> None:
+    uri = site.environment("Deployment/gateway", "gateway")["DANQING_GATEWAY_DATABASE"]
+    store, approvals = Store(uri), Approvals(uri)
+    task = store.add("first", [("bamboo", 7)])
+    assert store.claim() == task and store.claim() is None
+    request = approvals.submit("a deity", rule="deity", language="en")
+    approvals.decide(request.id, approve=True, who="Chen Lan", reason="seated, traditional")
+    approvals.close()
 
 
 def test_a_dump_by_the_backup_comes_back_by_the_restore(site: Site, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import sys
 import time
@@ -65,15 +66,18 @@ class Watch:
 @contextlib.contextmanager
 def watched(folder: Path) -> Iterator[Watch]:
     """Pictures are painted, prompts refused, votes given, the model in the box is served, a drift report is shown."""
-    http, watch = free_ports(2)
+    (http, watch), key = free_ports(2), secrets.token_hex(12)  # Prometheus has no key
     files.write_json(folder / "drift.json", {"drifted": True, "made": "2026-11-24T00:00:00+00:00",
                                              "attributes": {"element": {"value": 0.31}}})  # fmt: skip
     with Server(build(box(), folder / "repository")) as triton:
-        arguments, environment = command(Settings(port=http, triton=triton.url, drift=str(folder / "drift.json")))
+        (folder / "keys").write_text(f"first {key}\n")
+        settings = Settings(port=http, triton=triton.url, keys_file=str(folder / "keys"))
+        arguments, environment = command(settings)
         environment["DANQING_WORKSPACE"] = str(folder)
         environment["DANQING_GATEWAY_DRIFT"] = str(folder / "drift.json")
         with process(arguments, folder / "gateway.log", env=environment) as gateway:
-            client = httpx.Client(base_url=f"http://127.0.0.1:{http}", timeout=60, trust_env=False)
+            client = httpx.Client(base_url=f"http://127.0.0.1:{http}", timeout=60, trust_env=False,
+                                  headers={"authorization": f"Bearer {key}"})  # fmt: skip
             until(lambda: client.get("/readyz").status_code == 200, gateway, folder / "gateway.log")
             _settings(folder / "prometheus.yml", triton.metrics_url, http)
             options = ["--config.file", folder / "prometheus.yml", "--storage.tsdb.path", folder / "data",
